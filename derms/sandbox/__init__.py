@@ -1,0 +1,1 @@
+"""Children without network and without write access, in which feeder models are compiled and solved."""
