@@ -1,0 +1,112 @@
+"""From what the network can take to what each site is lent: tighten at once, relax slowly, never on bad news."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from derms.limits import Limit
+from telemetry.control.grant import Grant, Reason
+from telemetry.control.settings import ControlSettings
+from telemetry.control.site_book import SiteBook
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What the envelope would allow one site now, and why."""
+
+    limit: Limit
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to send to one site: the next limit, whether it raises the site, and why."""
+
+    site: str
+    limit: Limit
+    raises: bool
+    reason: Reason
+
+
+def decide(
+    books: Mapping[str, SiteBook],
+    targets: Mapping[str, Target] | None,
+    *,
+    now: float,
+    settings: ControlSettings,
+    snapshot: str,
+) -> list[Decision]:
+    """Return the limits to publish in this cycle, tightenings first.
+
+    `targets`: the envelope's answer, or None when the feeder's state is not known well enough: then every site
+    goes to its failsafe. A silent site gets nothing: its lease runs out by itself.
+    """
+    unknown = Reason("telemetry", "feeder head", 0.0, snapshot)
+    decisions = []
+    for name, book in sorted(books.items()):
+        if not book.fresh(now):
+            continue
+        target = targets.get(name) if targets is not None else None
+        if target is None:
+            target = Target(book.terms.failsafe, unknown)
+        decisions.append(_one(book, target, now, settings))
+    return sorted(decisions, key=lambda decision: (decision.raises, decision.site))
+
+
+def _one(book: SiteBook, target: Target, now: float, settings: ControlSettings) -> Decision:
+    ceiling = target.limit.cover(book.terms.failsafe).meet(book.terms.flexible)
+    current = book.in_force(now)
+    allowed = ceiling.meet(_relaxed(book, current, now, settings)) if book.may_raise(now) else ceiling.meet(current)
+    limit = _dead_band(current, allowed, book.terms.flexible, settings)
+    return Decision(book.site, limit, not limit.within(current), target.reason)
+
+
+def _relaxed(book: SiteBook, current: Limit, now: float, settings: ControlSettings) -> Limit:
+    """Return the furthest that relaxing may go: so many percent of the flexible limit a minute."""
+    # At short cycles a raise waits until it is worth twice the dead band; after a quiet hour it is no leap either.
+    longest_s = max(settings.cycle_s, 120.0 * settings.dead_band / settings.relax_per_minute)
+    step = settings.relax_per_minute * min(longest_s, max(0.0, now - book.last_change_at)) / 60.0
+    flexible = book.terms.flexible
+    return Limit.of(current.import_w + step * flexible.import_w, current.export_w + step * flexible.export_w)
+
+
+def _dead_band(current: Limit, allowed: Limit, flexible: Limit, settings: ControlSettings) -> Limit:
+    """Leave small raises undone: a limit that trembles wears out contactors. Tightening has no dead band."""
+
+    def side(now_w: int, next_w: int, most_w: int) -> int:
+        small = 0 < next_w - now_w < settings.dead_band * most_w and next_w < most_w
+        return now_w if small else next_w
+
+    return Limit(
+        side(current.import_w, allowed.import_w, flexible.import_w),
+        side(current.export_w, allowed.export_w, flexible.export_w),
+    )
+
+
+def due(book: SiteBook, decision: Decision, *, now: float, settings: ControlSettings) -> bool:
+    """Say whether the decision must go out now: the limit changes, or the lease wants renewing.
+
+    A site at its failsafe needs no grant: it holds that by itself.
+    """
+    if decision.limit != book.in_force(now):
+        return True
+    if decision.limit == book.terms.failsafe:
+        return False
+    loan = book.last_loan
+    return loan is None or book.lost_last_grant() or now - loan.sent_at >= settings.renew_s
+
+
+def to_grant(book: SiteBook, decision: Decision, *, epoch: int, sequence: int, now: float) -> Grant:
+    """Return the grant for a decision; its stamp is that of the reading it answers."""
+    reading = book.last_reading
+    return Grant(
+        site=book.site,
+        limit=decision.limit,
+        epoch=epoch,
+        sequence=sequence,
+        issued=now,
+        ttl_s=float(book.terms.lease_s),
+        stamp=reading.stamp if reading else None,
+        reason=decision.reason,
+    )
