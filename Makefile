@@ -1,0 +1,52 @@
+# Headroom: every task is one target. `make` alone lists them.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check serve format lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(STAMP): requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "Headroom needs Python 3.11 as '$(PYTHON)'. Another name: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python cannot make environments: apt-get install python3-venv"; exit 1; }
+	@echo "Installing about 1 GB of wheels into $(VENV), from hashes, once (1 to 3 minutes)."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+setup: $(STAMP)  ## make the environment from the hashed lock file
+
+demo: setup  ## the main job, end to end: study, offer, agreement, five runs of the peak day, report
+	@mkdir -p var
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo --json var/demo.json --html var/demo.html $(DEMO_ARGS)
+
+serve: setup  ## all processes; pages at http://127.0.0.1:8000
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py serve
+
+check: setup  ## format, lint, types, import contracts, settings, migrations
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py check
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+test: setup  ## every test; what is skipped is named at the end, with the reason
+	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+format: setup  ## let ruff format and mend what it can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock:  ## make the lock file anew (needs uv)
+	uv pip compile pyproject.toml --extra redis --extra dev --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --quiet -o requirements.lock
+
+clean:  ## remove what the program made (database, reports, caches); keeps the environment
+	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
