@@ -28,11 +28,15 @@ def watts(value: object, *, where: str, most: int = LARGEST_WATTS) -> int:
     number = finite(value, where=where)
     if number < 0:
         raise InputError(
-            f"{number:g} W is negative", where=where, remedy="Give a magnitude: import and export are two fields."
+            f"{number:g} W is negative",
+            where=where,
+            remedy="Give a magnitude: import and export are two fields.",
         )
     whole = math.floor(number)
     if whole > most:
-        raise InputError(f"{whole} W is above {most} W", where=where, remedy="Check the unit: this field is watts.")
+        raise InputError(
+            f"{whole} W is above {most} W", where=where, remedy="Check the unit: this field is watts."
+        )
     return whole
 
 

@@ -197,6 +197,18 @@ def test_tightening_is_at_once() -> None:
     assert world.sites["depot"].limit() == Limit(1_000_000, 1_000_000)
 
 
+def test_an_acknowledged_tightening_is_reserved_for_until_response_and_ramp_are_over() -> None:
+    world = World()
+    world.run(1200)
+    book = world.engine.books["depot"]
+    world.solver.room_w = 1_000_000
+    world.run(10)
+    now = world.clock.monotonic()
+    assert book.clear_s() == pytest.approx(5 + 2_400_000 / 200_000)
+    assert book.may_be_doing(now) == NAMEPLATE
+    assert book.may_be_doing(now + book.clear_s()) == Limit(1_000_000, 1_000_000)
+
+
 @pytest.mark.parametrize("trouble", ["head", "solver"])
 def test_without_a_trusted_state_every_site_goes_to_its_failsafe(trouble: str) -> None:
     world = World()
@@ -254,9 +266,10 @@ def test_an_engine_that_lost_the_lead_sends_nothing() -> None:
     world = World()
     world.run(300)
     world.leader.value = None
-    sent = len(world.sites["depot"].acted_on)
+    sent, records = len(world.sites["depot"].acted_on), len(world.recorder.records)
     world.run(100)
     assert len(world.sites["depot"].acted_on) == sent
+    assert len(world.recorder.records) == records
     assert world.sites["depot"].limit() == FAILSAFE
 
 
