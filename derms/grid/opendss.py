@@ -1,0 +1,404 @@
+"""The only door to OpenDSS: one compiled feeder, solved hour by hour with a site's power put in.
+
+A `Circuit` owns an OpenDSS context of its own. Text reaches it either from our own allow-listed emission (inside the
+sandbox's child) or, with `compile_file`, from a file that the caller trusts: OpenDSS text can load native code.
+
+Traps, each seen: a yearly solve advances the clock, so study hour h (value h of the shapes, from 0) is reached from
+clock hour h; `SolveNoControl` after `LoadMult` keeps the old load; after one diverged point a warm start never
+recovers; `PDElements.AllPctNorm(True)` compares every terminal with terminal 1's rating; 400 A on a line that states no
+rating is OpenDSS's default, not a fact.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derms.errors import InputError, LocalError, ModelRefused, NotConverged
+from derms.units import SQRT3
+
+FloatArray = NDArray[np.float64]
+
+ENGINE = "OpenDSS (DSS C-API) through OpenDSSDirect.py"
+MAX_ITERATIONS = 100
+MAX_CONTROL_ITERATIONS = 100
+TOLERANCE = 1e-7
+"""Convergence in per unit: the default 1e-4 is worth up to 1 kW of hosting capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bus:
+    """A bus: its phases, base volts (line to neutral), place in the feeder's own coordinates, km from the head."""
+
+    name: str
+    phases: tuple[int, ...]
+    base_v: float
+    x: float | None
+    y: float | None
+    distance_km: float
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """A line or transformer with its normal ampere rating and where that number comes from."""
+
+    name: str
+    kind: str
+    normal_amps: float
+    rating_origin: str
+    bus1: str
+    bus2: str
+    phases: int
+
+
+@dataclass(frozen=True, slots=True)
+class Injection:
+    """A site's power at a bus: watts and var over all its phases together, import positive."""
+
+    bus: str
+    phases: tuple[int, ...]
+    p_w: float
+    q_var: float = 0.0
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One solved state. `v_pu` (n nodes), `loading_pu` (m elements, terminal-1 current over normal amps),
+    `head_w`, `head_var`: into the feeder positive."""
+
+    v_pu: FloatArray
+    loading_pu: FloatArray
+    head_w: float
+    head_var: float
+    losses_w: float
+    taps: tuple[float, ...]
+
+
+class Circuit:
+    """One compiled feeder. Not safe for two threads; each has a context of its own."""
+
+    def __init__(self, context: Any) -> None:
+        self._dss = context
+        self._command("set mode=yearly stepsize=1h number=1 controlmode=static")
+        self._command(f"set tolerance={TOLERANCE} maxiterations={MAX_ITERATIONS}")
+        self._command(f"set maxcontroliter={MAX_CONTROL_ITERATIONS}")
+        self._sites: dict[tuple[str, tuple[int, ...]], tuple[str, ...]] = {}
+        self._hour = 0
+        self._load_scale = 1.0
+        self._file_load_mult = float(context.Solution.LoadMult())
+        self._solve_first()
+        self.name = str(context.Circuit.Name())
+        self.hours = self._longest_shape()
+        self._read_nodes()
+        self.buses = self._read_buses()
+        self._read_elements()
+        self._initial_controls = self.controls()
+        self._check_energised()
+
+    # -- making one ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def compile(cls, text: str) -> Circuit:
+        """Compile self-contained text, one command a line (our own emission); raises ModelRefused with the line."""
+        context = _new_context()
+        for number, line in enumerate(text.splitlines(), start=1):
+            command = line.strip()
+            if command and not command.startswith(("!", "//")):
+                _run(context, command, where=f"line {number}")
+        if not context.Circuit.Name():
+            raise ModelRefused("the text defines no circuit", where="line 1", remedy="Start with 'New Circuit.NAME'.")
+        return cls(context)
+
+    @classmethod
+    def compile_file(cls, master: Path) -> Circuit:
+        """Compile a master file that the caller trusts (tests and our own feeders)."""
+        context = _new_context()
+        _run(context, f'compile "{master.resolve()}"', where=master.name)
+        return cls(context)
+
+    # -- solving ------------------------------------------------------------------------------------------------
+
+    def settle(self, hour: int, *, load_scale: float = 1.0, injections: Sequence[Injection] = ()) -> Snapshot:
+        """Solve study hour `hour` (0-based) from the compiled control state, controls run to rest, then frozen.
+
+        The answer does not depend on what was solved before. Raises NotConverged or InputError.
+        """
+        if not 0 <= hour < self.hours:
+            raise InputError(f"hour {hour} is outside 0..{self.hours - 1}", where="hour")
+        self.restore_controls(self._initial_controls)
+        self._place(injections)
+        solution = self._dss.Solution
+        self._hour, self._load_scale = hour, load_scale
+        solution.LoadMult(self._file_load_mult * load_scale)
+        solution.Hour(hour)
+        solution.Seconds(0.0)
+        solution.Solve()
+        if not solution.Converged():
+            self._restart()
+            solution.Hour(hour)
+            solution.Seconds(0.0)
+            solution.Solve()
+        self._check(f"hour {hour}")
+        return self._snapshot()
+
+    def solve(self, injections: Sequence[Injection] = ()) -> Snapshot:
+        """Solve the settled hour again with the sites' power replaced and the controls frozen; or NotConverged."""
+        self._place(injections)
+        solution = self._dss.Solution
+        solution.SolveNoControl()
+        if not solution.Converged():
+            self._restart()
+            solution.SolveNoControl()
+        self._check(f"hour {self._hour}")
+        return self._snapshot()
+
+    def controls(self) -> tuple[tuple[tuple[str, int, float], ...], tuple[tuple[str, tuple[int, ...]], ...]]:
+        """Return the state of regulators and capacitors: (transformer, winding, tap), (capacitor, steps closed)."""
+        dss = self._dss
+        taps = []
+        for _ in _each(dss.Transformers):
+            for winding in range(1, dss.Transformers.NumWindings() + 1):
+                dss.Transformers.Wdg(winding)
+                taps.append((dss.Transformers.Name(), winding, float(dss.Transformers.Tap())))
+        steps = [(dss.Capacitors.Name(), tuple(dss.Capacitors.States())) for _ in _each(dss.Capacitors)]
+        return tuple(taps), tuple(steps)
+
+    def restore_controls(self, state: tuple[Any, Any]) -> None:
+        """Put regulators and capacitors back to a state from `controls()`."""
+        dss = self._dss
+        taps, steps = state
+        for name, winding, tap in taps:
+            dss.Transformers.Name(name)
+            dss.Transformers.Wdg(winding)
+            if dss.Transformers.Tap() != tap:
+                dss.Transformers.Tap(tap)
+        for name, states in steps:
+            dss.Capacitors.Name(name)
+            if tuple(dss.Capacitors.States()) != states:
+                dss.Capacitors.States(list(states))
+
+    def bus(self, name: str, phases: Sequence[int] | None = None) -> Bus:
+        """Return a bus, checked to exist and to have the phases; raises InputError saying what it has."""
+        found = self.buses.get(name.lower())
+        if found is None:
+            near = [other for other in self.buses if name.lower() in other][:5]
+            hint = f"Near it: {', '.join(near)}." if near else "List the buses with 'manage.py import_feeder'."
+            raise InputError(f"feeder {self.name} has no bus {name!r}", where="bus", remedy=hint)
+        missing = [phase for phase in phases or () if phase not in found.phases]
+        if missing:
+            has = ".".join(map(str, found.phases))
+            raise InputError(
+                f"bus {found.name} has phases {has}, not {'.'.join(map(str, missing))}",
+                where="phases",
+                remedy=f"Ask for phases out of {has}, or for another bus.",
+            )
+        return found
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _command(self, text: str) -> None:
+        _run(self._dss, text, where="setup")
+
+    def _solve_first(self) -> None:
+        self._dss.Solution.Hour(0)
+        self._dss.Solution.Solve()
+        if not self._dss.Solution.Converged():
+            self._restart()
+            self._dss.Solution.Hour(0)
+            self._dss.Solution.Solve()
+        self._check("the first hour")
+
+    def _restart(self) -> None:
+        """Start again from the direct solution: a warm start from a diverged point never recovers."""
+        self._dss.Solution.SolveDirect()
+
+    def _check(self, where: str) -> None:
+        if not self._dss.Solution.Converged():
+            raise NotConverged("the power flow has no solution", where=where, remedy="Check loads and ratings there.")
+
+    def _longest_shape(self) -> int:
+        used = set()
+        for _ in _each(self._dss.Loads):
+            used.add(self._dss.Loads.Yearly().lower())
+        longest = 1
+        for _ in _each(self._dss.LoadShape):
+            if self._dss.LoadShape.Name().lower() in used:
+                longest = max(longest, int(self._dss.LoadShape.Npts()))
+        return longest
+
+    def _read_nodes(self) -> None:
+        names = [name.lower() for name in self._dss.Circuit.AllNodeNames()]
+        self.nodes: tuple[str, ...] = tuple(names)
+        bus_names = [name.lower() for name in self._dss.Circuit.AllBusNames()]
+        index = {name: number for number, name in enumerate(bus_names)}
+        self.node_bus = np.array([index[node.rsplit(".", 1)[0]] for node in names], dtype=np.int64)
+
+    def _read_buses(self) -> dict[str, Bus]:
+        dss, buses = self._dss, {}
+        distances = dss.Circuit.AllBusDistances()
+        for number, name in enumerate(dss.Circuit.AllBusNames()):
+            dss.Circuit.SetActiveBusi(number)
+            placed = bool(dss.Bus.Coorddefined())
+            phases = tuple(sorted(node for node in dss.Bus.Nodes() if 1 <= node <= 3))
+            buses[name.lower()] = Bus(
+                name.lower(),
+                phases,
+                float(dss.Bus.kVBase()) * 1000.0,
+                float(dss.Bus.X()) if placed else None,
+                float(dss.Bus.Y()) if placed else None,
+                float(distances[number]),
+            )
+        self.node_base_v = np.array([buses[node.rsplit(".", 1)[0]].base_v for node in self.nodes])
+        return buses
+
+    def _read_elements(self) -> None:
+        dss = self._dss
+        names = [name.lower() for name in dss.PDElements.AllNames()]
+        stated = _stated_line_ratings(dss)
+        elements, columns = [], []
+        for column, name in enumerate(names):
+            kind = name.split(".", 1)[0]
+            if kind not in ("line", "transformer"):
+                continue
+            dss.Circuit.SetActiveElement(name)
+            amps = float(dss.CktElement.NormalAmps())
+            if not dss.CktElement.Enabled() or amps <= 0:
+                continue
+            buses = [bus.split(".", 1)[0].lower() for bus in dss.CktElement.BusNames()]
+            origin = "nameplate" if kind == "transformer" else "stated" if name[5:] in stated else "default"
+            elements.append(Element(name, kind, amps, origin, buses[0], buses[1], int(dss.CktElement.NumPhases())))
+            columns.append(column)
+        self.elements: tuple[Element, ...] = tuple(elements)
+        self._element_columns = np.array(columns, dtype=np.int64)
+
+    def _check_energised(self) -> None:
+        dead = [node for node, volts in zip(self.nodes, self._snapshot().v_pu, strict=True) if volts < 0.05]
+        self.islands: tuple[str, ...] = tuple(dead)
+
+    def _place(self, injections: Sequence[Injection]) -> None:
+        """Set every site's load elements; sites not named draw nothing."""
+        wanted: dict[str, tuple[float, float]] = {}
+        for injection in injections:
+            names = self._site(injection)
+            share = 1.0 / len(names)
+            for name in names:
+                before = wanted.get(name, (0.0, 0.0))
+                wanted[name] = (before[0] + injection.p_w * share, before[1] + injection.q_var * share)
+        loads = self._dss.Loads
+        for names in self._sites.values():
+            for name in names:
+                power_w, reactive_var = wanted.get(name, (0.0, 0.0))
+                loads.Name(name)
+                loads.kW(power_w / 1000.0)
+                loads.kvar(reactive_var / 1000.0)
+
+    def _site(self, injection: Injection) -> tuple[str, ...]:
+        """Return the load elements of a place, made on first use; balanced over its phases."""
+        phases = tuple(sorted(injection.phases))
+        key = (injection.bus.lower(), phases)
+        if key not in self._sites:
+            bus = self.bus(injection.bus, phases)
+            three = phases == (1, 2, 3)
+            groups: Iterable[tuple[int, ...]] = [phases] if three else [(phase,) for phase in phases]
+            names = []
+            for group in groups:
+                name = f"headroom_site_{len(self._sites)}_{'_'.join(map(str, group))}"
+                volts = bus.base_v * (SQRT3 if three else 1.0) / 1000.0
+                nodes = ".".join(map(str, group))
+                self._command(
+                    f'new "load.{name}" bus1="{bus.name}.{nodes}" phases={len(group)} conn=wye kv={volts:.9g} '
+                    "kw=0 kvar=0 model=1 vminpu=0.5 vmaxpu=1.5 status=fixed"
+                )
+                names.append(name)
+            self._sites[key] = tuple(names)
+        return self._sites[key]
+
+    def _snapshot(self) -> Snapshot:
+        dss = self._dss
+        volts = np.asarray(dss.Circuit.AllBusMagPu(), dtype=np.float64)
+        percent = np.asarray(dss.PDElements.AllPctNorm(False), dtype=np.float64)
+        power = dss.Circuit.TotalPower()
+        taps = tuple(tap for _, _, tap in self.controls()[0]) if dss.RegControls.Count() else ()
+        if not (np.isfinite(volts).all() and math.isfinite(power[0])):
+            raise NotConverged("the solution is not finite", where=f"hour {self._hour}")
+        return Snapshot(
+            v_pu=volts,
+            loading_pu=percent[self._element_columns] / 100.0,
+            head_w=-float(power[0]) * 1000.0,
+            head_var=-float(power[1]) * 1000.0,
+            losses_w=float(dss.Circuit.Losses()[0]),
+            taps=taps,
+        )
+
+
+def _new_context() -> Any:
+    import opendssdirect  # 0.3 s and 40 MB: only where it is used
+
+    context = opendssdirect.NewContext()
+    context.Basic.AllowChangeDir(False)
+    context.Basic.AllowForms(False)
+    context.Basic.AllowEditor(False)
+    context.Basic.AllowDOScmd(False)
+    return context
+
+
+def _run(context: Any, command: str, *, where: str) -> None:
+    """Run one command; an engine error becomes ModelRefused without the engine's text, which quotes file lines."""
+    from dss import DSSException
+
+    try:
+        context.Text.Command(command)
+    except DSSException as error:
+        number = error.args[0] if error.args else "?"
+        raise ModelRefused(f"OpenDSS refuses this line (error {number})", where=where) from None
+    if context.Error.Number():
+        raise LocalError(f"OpenDSS reports error {context.Error.Number()}", where=where)
+
+
+def _each(collection: Any) -> Iterable[None]:
+    """Walk an OpenDSS collection by its cursor."""
+    found = collection.First()
+    while found:
+        yield None
+        found = collection.Next()
+
+
+def _stated_line_ratings(dss: Any) -> set[str]:
+    """Return the lines whose normal amps are stated somewhere: by themselves, a line code, a geometry or a wire."""
+    wires = {item["Name"].lower() for item in _class_json(dss, "wiredata", "cndata", "tsdata") if _states(item)}
+    codes = {item["Name"].lower() for item in _class_json(dss, "linecode") if _states(item)}
+    geometries = set()
+    for item in _class_json(dss, "linegeometry"):
+        used = {str(name).lower().split(".")[-1] for name in item.get("Conductors", item.get("Wires", []))}
+        if _states(item) or used & wires:
+            geometries.add(item["Name"].lower())
+    stated = set()
+    for item in _class_json(dss, "line"):
+        name = item["Name"].lower()
+        if item.get("NormAmps", 0) and not (item.get("Geometry") or item.get("LineCode")):
+            stated.add(name)
+        elif item.get("LineCode", "").lower() in codes or item.get("Geometry", "").lower() in geometries:
+            stated.add(name)
+        elif item.get("NormAmps", 400.0) != 400.0:
+            stated.add(name)
+    return stated
+
+
+def _states(item: dict[str, Any]) -> bool:
+    return bool(item.get("NormAmps"))
+
+
+def _class_json(dss: Any, *classes: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for name in classes:
+        dss.Circuit.SetActiveClass(name)
+        if dss.ActiveClass.Count():
+            found += json.loads(dss.ActiveClass.ToJSON())
+    return found
