@@ -1,0 +1,347 @@
+"""Hosting capacity hour by hour: the largest import and export of one site that keep every criterion.
+
+For each hour: a base state with controls settled as OpenDSS settles them, then taps and capacitors held, and the
+furthest power in each direction by `search.furthest`. Firm is the least over all hours; flexible is the surface.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from derms.errors import InputError, NotConverged
+from derms.grid.criteria import Criteria, CriteriaSettings
+from derms.grid.opendss import Circuit, Injection, Snapshot
+from derms.grid.search import furthest
+from derms.limits import Limit
+from derms.units import watts
+
+ENGINE_VERSION = "headroom-opendss-1"
+RESOLUTION_W = 500.0
+"""How finely the furthest power is found; the answer is rounded down to whole watts of a solved, good point."""
+
+Progress = Callable[[int, int], None]
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRequest:
+    """One site at one bus: requested magnitudes in watts, hours of the study year (0-based), criteria."""
+
+    bus: str
+    phases: tuple[int, ...]
+    import_w: int
+    export_w: int
+    hours: tuple[int, ...]
+    criteria: CriteriaSettings = field(default_factory=CriteriaSettings)
+    power_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        watts(self.import_w, where="import_w")
+        watts(self.export_w, where="export_w")
+        if self.import_w == 0 and self.export_w == 0:
+            raise InputError("nothing is asked for", where="import_w", remedy="Ask for import, export or both.")
+        if not self.hours:
+            raise InputError("no hours to study", where="hours")
+        if list(self.hours) != sorted(set(self.hours)):
+            raise InputError("hours must rise and not repeat", where="hours")
+        if not self.phases or set(self.phases) - {1, 2, 3}:
+            raise InputError(f"phases {self.phases} are not among 1, 2, 3", where="phases")
+        if not 0.5 <= self.power_factor <= 1.0:
+            raise InputError(f"power factor {self.power_factor} is outside 0.5..1", where="power_factor")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the request as plain data in canonical form."""
+        return asdict(self) | {"criteria": self.criteria.to_dict()}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> StudyRequest:
+        """Rebuild a request from `to_dict()` that went through JSON."""
+        plain = dict(raw)
+        plain["phases"] = tuple(plain["phases"])
+        plain["hours"] = tuple(plain["hours"])
+        plain["criteria"] = CriteriaSettings(**plain["criteria"])
+        return cls(**plain)
+
+
+@dataclass(frozen=True, slots=True)
+class HourLimit:
+    """One hour: limit in watts each way, and what stops it ("" when the request fits)."""
+
+    hour: int
+    import_w: int
+    export_w: int
+    import_criterion: str
+    import_element: str
+    export_criterion: str
+    export_element: str
+    head_w: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """Limits of all hours in order, what the feeder breaks without the site, and what the study had to say."""
+
+    request: StudyRequest
+    hours: tuple[HourLimit, ...]
+    violations: dict[str, dict[str, Any]]
+    findings: tuple[str, ...]
+    inputs_sha256: str
+    engine: str
+
+    @property
+    def firm(self) -> Limit:
+        """Return what is there in every hour."""
+        return Limit(min(hour.import_w for hour in self.hours), min(hour.export_w for hour in self.hours))
+
+    @property
+    def flexible(self) -> Limit:
+        """Return the most that any hour gives, up to what was asked for."""
+        return Limit(max(hour.import_w for hour in self.hours), max(hour.export_w for hour in self.hours))
+
+    def limited_hours(self, side: str) -> int:
+        """Return in how many hours ("import" or "export") less than the request is there."""
+        asked = getattr(self.request, f"{side}_w")
+        return sum(1 for hour in self.hours if getattr(hour, f"{side}_w") < asked)
+
+    def limited_energy_percent(self, side: str) -> float:
+        """Return the energy lost by a site that would use its request all the time, percent."""
+        asked = getattr(self.request, f"{side}_w")
+        if asked == 0:
+            return 0.0
+        got = sum(getattr(hour, f"{side}_w") for hour in self.hours)
+        return 100.0 * (1.0 - got / (asked * len(self.hours)))
+
+    def binding(self, side: str) -> dict[str, Any]:
+        """Return what makes the firm limit of a side: criterion, element and hour."""
+        worst = min(self.hours, key=lambda hour: (getattr(hour, f"{side}_w"), hour.hour))
+        return {
+            "criterion": getattr(worst, f"{side}_criterion"),
+            "element": getattr(worst, f"{side}_element"),
+            "hour": worst.hour,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return the answer in kilowatts, rounded down to 0.1 kW, as plain data."""
+        return {
+            "firm_import_kw": self.firm.import_w // 100 / 10,
+            "firm_export_kw": self.firm.export_w // 100 / 10,
+            "flexible_import_kw": self.flexible.import_w // 100 / 10,
+            "flexible_export_kw": self.flexible.export_w // 100 / 10,
+            "failsafe_import_kw": self.firm.import_w // 100 / 10,
+            "failsafe_export_kw": self.firm.export_w // 100 / 10,
+            "limited_hours_import": self.limited_hours("import"),
+            "limited_hours_export": self.limited_hours("export"),
+            "limited_energy_percent_import": round(self.limited_energy_percent("import"), 3),
+            "limited_energy_percent_export": round(self.limited_energy_percent("export"), 3),
+            "binding_import": self.binding("import"),
+            "binding_export": self.binding("export"),
+            "binding_hours": {side: self.binding_hours(side) for side in ("import", "export")},
+            "hours": len(self.hours),
+            "inputs_sha256": self.inputs_sha256,
+            "engine": self.engine,
+        }
+
+    def binding_hours(self, side: str) -> dict[str, int]:
+        """Return how many hours each "criterion element" binds, most first."""
+        count: dict[str, int] = {}
+        for hour in self.hours:
+            criterion = getattr(hour, f"{side}_criterion")
+            if criterion:
+                key = f"{criterion} {getattr(hour, f'{side}_element')}"
+                count[key] = count.get(key, 0) + 1
+        return dict(sorted(count.items(), key=lambda item: (-item[1], item[0])))
+
+    def to_json(self) -> bytes:
+        """Return the canonical bytes of the whole result: the same inputs give the same bytes."""
+        document = {
+            "request": self.request.to_dict(),
+            "summary": self.summary(),
+            "hourly": self.hourly(),
+            "violations": self.violations,
+            "findings": list(self.findings),
+        }
+        return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+    def hourly(self) -> dict[str, list[Any]]:
+        """Return one value an hour: limits in kW (rounded down to 0.1) and what binds."""
+        return {
+            "hour": [hour.hour for hour in self.hours],
+            "import_kw": [hour.import_w // 100 / 10 for hour in self.hours],
+            "export_kw": [hour.export_w // 100 / 10 for hour in self.hours],
+            "import_criterion": [hour.import_criterion for hour in self.hours],
+            "import_element": [hour.import_element for hour in self.hours],
+            "export_criterion": [hour.export_criterion for hour in self.hours],
+            "export_element": [hour.export_element for hour in self.hours],
+            "head_kw": [hour.head_w // 100 / 10 for hour in self.hours],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some hours of a study, as one worker returns them."""
+
+    hours: tuple[HourLimit, ...]
+    violations: dict[str, dict[str, Any]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that survives JSON."""
+        return {"hours": [list(asdict(hour).values()) for hour in self.hours], "violations": self.violations}
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> Slice:
+        """Rebuild a slice from JSON."""
+        return cls(tuple(HourLimit(*row) for row in raw["hours"]), raw["violations"])
+
+
+def inputs_sha256(model_sha256: str, request: StudyRequest) -> str:
+    """Return the hash of everything that the answer depends on."""
+    document = {"model": model_sha256, "request": request.to_dict(), "engine": ENGINE_VERSION}
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def study(
+    circuit: Circuit,
+    request: StudyRequest,
+    *,
+    model_sha256: str = "",
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> StudyResult:
+    """Study all hours of the request on one circuit; raises InputError or NotConverged."""
+    part = study_hours(circuit, request, request.hours, progress=progress, cancelled=cancelled)
+    return merge(request, [part], findings=electrical_findings(circuit), model_sha256=model_sha256)
+
+
+def study_hours(
+    circuit: Circuit,
+    request: StudyRequest,
+    hours: Sequence[int],
+    *,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+) -> Slice:
+    """Study some hours of a request; slices of one request may run on different circuits of the same model.
+
+    An hour whose base state has no solution ends the study with NotConverged: it is no limit, and not zero either.
+    """
+    circuit.bus(request.bus, request.phases)
+    criteria = participating_criteria(circuit, request)
+    found: list[HourLimit] = []
+    violations: dict[str, dict[str, Any]] = {}
+    for count, hour in enumerate(hours):
+        if cancelled is not None and cancelled():
+            break
+        base = circuit.settle(hour)
+        _note_violations(violations, criteria, base, hour)
+        found.append(_one_hour(circuit, request, criteria, base, hour))
+        if progress is not None:
+            progress(count + 1, len(hours))
+    return Slice(tuple(found), violations)
+
+
+def participating_criteria(circuit: Circuit, request: StudyRequest) -> Criteria:
+    """Return the request's criteria on the elements that carry its power; every slice finds the same ones."""
+    criteria = Criteria(circuit, request.criteria)
+    base = circuit.settle(request.hours[0])
+    trial_w = 0.1 * max(request.import_w, request.export_w)
+    trials = [
+        (circuit.solve([Injection(request.bus, request.phases, sign * trial_w)]), trial_w) for sign in (1.0, -1.0)
+    ]
+    criteria.participate(base, trials)
+    return criteria
+
+
+def _one_hour(circuit: Circuit, request: StudyRequest, criteria: Criteria, base: Snapshot, hour: int) -> HourLimit:
+    limits: dict[str, tuple[int, str, str]] = {}
+    for side, asked, sign in (("import", request.import_w, 1.0), ("export", request.export_w, -1.0)):
+        if asked == 0:
+            limits[side] = (0, "", "")
+            continue
+        reactive = asked * np.tan(np.arccos(request.power_factor))
+
+        def at(fraction: float, watts_each_way: float = sign * asked, var: float = sign * reactive) -> Snapshot:
+            return circuit.solve([Injection(request.bus, request.phases, watts_each_way * fraction, var * fraction)])
+
+        answer = furthest(at, base, base, criteria, resolution=RESOLUTION_W / asked)
+        # The nano-fraction keeps a whole request whole; below it the product rounds down.
+        limits[side] = (int(asked * answer.fraction), answer.criterion, answer.element)
+    return HourLimit(
+        hour,
+        limits["import"][0],
+        limits["export"][0],
+        limits["import"][1],
+        limits["import"][2],
+        limits["export"][1],
+        limits["export"][2],
+        round(base.head_w),
+    )
+
+
+def _note_violations(ledger: dict[str, dict[str, Any]], criteria: Criteria, base: Snapshot, hour: int) -> None:
+    for criterion, element, value in criteria.violations(base):
+        key = f"{criterion} {element}"
+        worse = max if criterion != "undervoltage" else min
+        entry = ledger.setdefault(key, {"hours": 0, "worst_pu": round(value, 5), "worst_hour": hour})
+        entry["hours"] += 1
+        if worse(value, entry["worst_pu"]) == value and round(value, 5) != entry["worst_pu"]:
+            entry["worst_pu"], entry["worst_hour"] = round(value, 5), hour
+
+
+def merge(
+    request: StudyRequest, parts: Iterable[Slice], *, findings: Iterable[str] = (), model_sha256: str = ""
+) -> StudyResult:
+    """Put slices together; raises NotConverged when an hour of the request is missing."""
+    hours: list[HourLimit] = []
+    ledger: dict[str, dict[str, Any]] = {}
+    for part in parts:
+        hours += part.hours
+        for key, entry in part.violations.items():
+            _merge_entry(ledger, key, entry)
+    hours.sort(key=lambda item: item.hour)
+    if tuple(item.hour for item in hours) != request.hours:
+        raise NotConverged(
+            f"{len(request.hours) - len(hours)} hours of the study are missing",
+            where="merge",
+            remedy="It was cancelled, or a worker was lost: run it again.",
+        )
+    return StudyResult(
+        request,
+        tuple(hours),
+        dict(sorted(ledger.items())),
+        tuple(findings),
+        inputs_sha256(model_sha256, request),
+        ENGINE_VERSION,
+    )
+
+
+def _merge_entry(ledger: dict[str, dict[str, Any]], key: str, entry: dict[str, Any]) -> None:
+    known = ledger.get(key)
+    if known is None:
+        ledger[key] = dict(entry)
+        return
+    known["hours"] += entry["hours"]
+    sign = -1.0 if key.startswith("undervoltage ") else 1.0
+    if (sign * entry["worst_pu"], -entry["worst_hour"]) > (sign * known["worst_pu"], -known["worst_hour"]):
+        known["worst_pu"], known["worst_hour"] = entry["worst_pu"], entry["worst_hour"]
+
+
+def electrical_findings(circuit: Circuit) -> tuple[str, ...]:
+    """Return what a reader of the answer must know about the model itself."""
+    findings = []
+    defaults = [element for element in circuit.elements if element.rating_origin == "default"]
+    if defaults:
+        findings.append(
+            f"{len(defaults)} lines state no rating: OpenDSS's default counts "
+            f"({defaults[0].normal_amps:g} A, first {defaults[0].name})"
+        )
+    if circuit.islands:
+        findings.append(f"{len(circuit.islands)} nodes are not energised (first {circuit.islands[0]})")
+    if circuit.hours == 1:
+        findings.append("the loads have no yearly shape: there is only one hour to study")
+    return tuple(findings)

@@ -1,0 +1,181 @@
+"""One function a criterion: from a solved state and its base state to margins.
+
+A margin is what is left before the criterion is broken, per unit of its own scale: positive is inside, negative is
+broken. `no_worse` masks what the feeder already breaks without the site: there the site may not make it worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derms.errors import InputError
+from derms.grid.opendss import Circuit, Snapshot
+from derms.units import SQRT3, finite
+
+FloatArray = NDArray[np.float64]
+
+MEDIUM_VOLTAGE_V = 1000.0
+"""Line-to-line volts above which a node counts as medium voltage (IEC 60038)."""
+SAME = 1e-5
+"""Per unit: what counts as "not worse" when two power flows are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class CriteriaSettings:
+    """What the network must keep. Voltages and loadings per unit; reverse power in watts at the head.
+
+    `rule`: "strict", or "no_worse" than the base state. `voltage_scope`: "mv" or "all" nodes.
+    `reverse_power_w`: the largest flow out of the feeder at its head; None switches the criterion off.
+    `participation`: an element counts as thermal when at least this share of the site's power flows through it; a
+    service transformer on another lateral, whose own load only follows the voltage, is that lateral's business.
+    0 counts every element.
+    """
+
+    v_low_pu: float = 0.95
+    v_high_pu: float = 1.05
+    voltage_scope: str = "mv"
+    thermal_pu: float = 1.0
+    reverse_power_w: int | None = None
+    rule: str = "no_worse"
+    participation: float = 0.02
+
+    def __post_init__(self) -> None:
+        if not 0.5 < finite(self.v_low_pu, where="v_low_pu") < finite(self.v_high_pu, where="v_high_pu") < 1.5:
+            raise InputError("the voltage band is not a band", where="v_low_pu", remedy="For example 0.95 to 1.05.")
+        if not 0.1 <= finite(self.thermal_pu, where="thermal_pu") <= 3.0:
+            raise InputError(f"thermal limit {self.thermal_pu} pu is outside 0.1..3", where="thermal_pu")
+        if self.voltage_scope not in ("mv", "all"):
+            raise InputError(f"unknown voltage scope {self.voltage_scope!r}", where="voltage_scope", remedy="mv or all")
+        if self.rule not in ("strict", "no_worse"):
+            raise InputError(f"unknown rule {self.rule!r}", where="rule", remedy="strict or no_worse")
+        if not 0.0 <= finite(self.participation, where="participation") < 1.0:
+            raise InputError("participation is a share in 0..1", where="participation")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain data, for hashing and records."""
+        return asdict(self)
+
+    def tightened(self, thermal_pu: float, voltage_pu: float) -> CriteriaSettings:
+        """Return the same criteria with a margin kept free on both sides."""
+        return replace(
+            self,
+            v_low_pu=self.v_low_pu + voltage_pu,
+            v_high_pu=self.v_high_pu - voltage_pu,
+            thermal_pu=self.thermal_pu - thermal_pu,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """Margins of one criterion: array (k,), and the index of each entry's node or element."""
+
+    criterion: str
+    margin: FloatArray
+    index: NDArray[np.int64]
+
+
+class Criteria:
+    """The criteria bound to one circuit: which nodes and elements count, and under which names."""
+
+    def __init__(self, circuit: Circuit, settings: CriteriaSettings) -> None:
+        self.settings = settings
+        self.nodes = circuit.nodes
+        self.elements = tuple(element.name for element in circuit.elements)
+        volts = circuit.node_base_v * SQRT3
+        energised = ~np.isin(np.array(circuit.nodes), np.array(circuit.islands, dtype=str))
+        scope = volts > MEDIUM_VOLTAGE_V if settings.voltage_scope == "mv" else np.ones(len(volts), dtype=bool)
+        on_a_phase = np.array([node.rsplit(".", 1)[1] in ("1", "2", "3") for node in circuit.nodes])
+        self._nodes = np.flatnonzero(scope & energised & on_a_phase)
+        self._participating = np.arange(len(self.elements))
+        base_v = {name: bus.base_v for name, bus in circuit.buses.items()}
+        self._element_va = np.array(
+            [item.normal_amps * base_v[item.bus1] * min(item.phases, 3) for item in circuit.elements]
+        )
+
+    def participate(self, base: Snapshot, trials: Sequence[tuple[Snapshot, float]]) -> None:
+        """Keep only the elements through which the site's power flows.
+
+        `trials`: solved states with the site importing and exporting, and that power's magnitude in VA. In one of
+        the two directions the site's flow adds to what an element carries already, so its current shows the share.
+        """
+        if self.settings.participation == 0.0 or not trials:
+            return
+        share = np.zeros(len(self.elements))
+        for state, magnitude_va in trials:
+            share = np.maximum(share, (state.loading_pu - base.loading_pu) * self._element_va / magnitude_va)
+        self._participating = np.flatnonzero(share >= self.settings.participation)
+
+    def margins(self, state: Snapshot, base: Snapshot) -> list[Constraints]:
+        """Return the margins of every criterion in use, in a fixed order."""
+        found = [self.undervoltage(state, base), self.overvoltage(state, base), self.thermal(state, base)]
+        if self.settings.reverse_power_w is not None:
+            found.append(self.reverse_power(state, base))
+        return found
+
+    def undervoltage(self, state: Snapshot, base: Snapshot) -> Constraints:
+        """Voltage above the lower limit, per unit of nominal."""
+        limit = np.full(len(self._nodes), self.settings.v_low_pu)
+        if self.settings.rule == "no_worse":
+            limit = np.minimum(limit, base.v_pu[self._nodes] - SAME)
+        return Constraints("undervoltage", state.v_pu[self._nodes] - limit, self._nodes)
+
+    def overvoltage(self, state: Snapshot, base: Snapshot) -> Constraints:
+        """Voltage below the upper limit, per unit of nominal."""
+        limit = np.full(len(self._nodes), self.settings.v_high_pu)
+        if self.settings.rule == "no_worse":
+            limit = np.maximum(limit, base.v_pu[self._nodes] + SAME)
+        return Constraints("overvoltage", limit - state.v_pu[self._nodes], self._nodes)
+
+    def thermal(self, state: Snapshot, base: Snapshot) -> Constraints:
+        """Terminal-1 current below the normal rating, per unit of the rating."""
+        limit = np.full(len(self._participating), self.settings.thermal_pu)
+        if self.settings.rule == "no_worse":
+            limit = np.maximum(limit, base.loading_pu[self._participating] + SAME)
+        return Constraints("thermal", limit - state.loading_pu[self._participating], self._participating)
+
+    def reverse_power(self, state: Snapshot, base: Snapshot) -> Constraints:
+        """Power out of the feeder at its head below the limit, in megawatts."""
+        limit = float(self.settings.reverse_power_w or 0)
+        if self.settings.rule == "no_worse":
+            limit = max(limit, -base.head_w)
+        return Constraints("reverse_power", np.array([(limit + state.head_w) / 1e6]), np.array([0]))
+
+    def name(self, criterion: str, index: int) -> str:
+        """Return the node or element that an index of a criterion means."""
+        if criterion == "thermal":
+            return self.elements[index]
+        if criterion == "reverse_power":
+            return "feeder head"
+        return self.nodes[index]
+
+    def holds(self, state: Snapshot, base: Snapshot) -> bool:
+        """Say whether no criterion is broken."""
+        return all(item.margin.min(initial=np.inf) >= 0.0 for item in self.margins(state, base))
+
+    def worst(self, state: Snapshot, base: Snapshot) -> tuple[str, str, float]:
+        """Return criterion, element and margin of the tightest constraint."""
+        worst = ("", "", np.inf)
+        for item in self.margins(state, base):
+            if len(item.margin):
+                place = int(item.margin.argmin())
+                if item.margin[place] < worst[2]:
+                    name = self.name(item.criterion, int(item.index[place]))
+                    worst = (item.criterion, name, float(item.margin[place]))
+        return worst
+
+    def violations(self, base: Snapshot) -> Iterator[tuple[str, str, float]]:
+        """Yield what the base state itself breaks: criterion, element, value (pu)."""
+        settings = self.settings
+        for node in self._nodes:
+            volts = float(base.v_pu[node])
+            if volts < settings.v_low_pu:
+                yield "undervoltage", self.nodes[node], volts
+            elif volts > settings.v_high_pu:
+                yield "overvoltage", self.nodes[node], volts
+        for place in np.flatnonzero(base.loading_pu > settings.thermal_pu):
+            yield "thermal", self.elements[place], float(base.loading_pu[place])
