@@ -110,7 +110,9 @@ class Circuit:
         context = _new_context()
         for number, line in enumerate(text.splitlines(), start=1):
             command = line.strip()
-            if command and not command.startswith(("!", "//")):
+            if command.startswith("setbusxy "):
+                _place_bus(context, command)
+            elif command and not command.startswith(("!", "//")):
                 _run(context, command, where=f"line {number}")
         if not context.Circuit.Name():
             raise ModelRefused("the text defines no circuit", where="line 1", remedy="Start with 'New Circuit.NAME'.")
@@ -347,6 +349,16 @@ def _new_context() -> Any:
     context.Basic.AllowEditor(False)
     context.Basic.AllowDOScmd(False)
     return context
+
+
+def _place_bus(context: Any, command: str) -> None:
+    """Give a bus its coordinates; files list buses that the circuit does not have, which is no fault."""
+    from dss import DSSException
+
+    try:
+        context.Text.Command(command)
+    except DSSException:
+        return
 
 
 def _run(context: Any, command: str, *, where: str) -> None:
