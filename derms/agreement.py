@@ -51,9 +51,7 @@ class Terms:
 
     def __post_init__(self) -> None:
         if not self.firm.within(self.flexible):
-            raise InputError(
-                "firm is above flexible", where="firm", remedy="Flexible includes the firm part."
-            )
+            raise InputError("firm is above flexible", where="firm", remedy="Flexible includes the firm part.")
         if not self.failsafe.within(self.firm):
             raise InputError(
                 "the failsafe limit is above firm",

@@ -78,9 +78,7 @@ class Envelope:
 
     def __post_init__(self) -> None:
         if self.start.utcoffset() != timedelta(0):
-            raise InputError(
-                "the start must be in UTC", where="start", remedy="Convert at the edge of the program."
-            )
+            raise InputError("the start must be in UTC", where="start", remedy="Convert at the edge of the program.")
         if self.step <= timedelta(0):
             raise InputError("the step must be positive", where="step")
 

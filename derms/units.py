@@ -34,9 +34,7 @@ def watts(value: object, *, where: str, most: int = LARGEST_WATTS) -> int:
         )
     whole = math.floor(number)
     if whole > most:
-        raise InputError(
-            f"{whole} W is above {most} W", where=where, remedy="Check the unit: this field is watts."
-        )
+        raise InputError(f"{whole} W is above {most} W", where=where, remedy="Check the unit: this field is watts.")
     return whole
 
 

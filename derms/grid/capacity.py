@@ -250,9 +250,7 @@ def participating_criteria(circuit: Circuit, request: StudyRequest) -> Criteria:
     criteria = Criteria(circuit, request.criteria)
     base = circuit.settle(request.hours[0])
     trial_w = 0.1 * max(request.import_w, request.export_w)
-    trials = [
-        (circuit.solve([Injection(request.bus, request.phases, sign * trial_w)]), trial_w) for sign in (1.0, -1.0)
-    ]
+    trials = [(circuit.solve([Injection(request.bus, request.phases, sign * trial_w)]), trial_w) for sign in (1.0, -1.0)]
     criteria.participate(base, trials)
     return criteria
 

@@ -6,7 +6,7 @@ broken. `no_worse` masks what the feeder already breaks without the site: there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -90,12 +90,17 @@ class Criteria:
         energised = ~np.isin(np.array(circuit.nodes), np.array(circuit.islands, dtype=str))
         scope = volts > MEDIUM_VOLTAGE_V if settings.voltage_scope == "mv" else np.ones(len(volts), dtype=bool)
         on_a_phase = np.array([node.rsplit(".", 1)[1] in ("1", "2", "3") for node in circuit.nodes])
-        self._nodes = np.flatnonzero(scope & energised & on_a_phase)
-        self._participating = np.arange(len(self.elements))
+        self.watched_nodes = np.flatnonzero(scope & energised & on_a_phase)
+        self.participating = np.arange(len(self.elements))
         base_v = {name: bus.base_v for name, bus in circuit.buses.items()}
         self._element_va = np.array(
             [item.normal_amps * base_v[item.bus1] * min(item.phases, 3) for item in circuit.elements]
         )
+
+    def only(self, elements: Iterable[str]) -> None:
+        """Watch the thermal limits of these elements only."""
+        wanted = set(elements)
+        self.participating = np.array([place for place, name in enumerate(self.elements) if name in wanted], dtype=np.int64)
 
     def participate(self, base: Snapshot, trials: Sequence[tuple[Snapshot, float]]) -> None:
         """Keep only the elements through which the site's power flows.
@@ -108,7 +113,7 @@ class Criteria:
         share = np.zeros(len(self.elements))
         for state, magnitude_va in trials:
             share = np.maximum(share, (state.loading_pu - base.loading_pu) * self._element_va / magnitude_va)
-        self._participating = np.flatnonzero(share >= self.settings.participation)
+        self.participating = np.flatnonzero(share >= self.settings.participation)
 
     def margins(self, state: Snapshot, base: Snapshot) -> list[Constraints]:
         """Return the margins of every criterion in use, in a fixed order."""
@@ -119,24 +124,24 @@ class Criteria:
 
     def undervoltage(self, state: Snapshot, base: Snapshot) -> Constraints:
         """Voltage above the lower limit, per unit of nominal."""
-        limit = np.full(len(self._nodes), self.settings.v_low_pu)
+        limit = np.full(len(self.watched_nodes), self.settings.v_low_pu)
         if self.settings.rule == "no_worse":
-            limit = np.minimum(limit, base.v_pu[self._nodes] - SAME)
-        return Constraints("undervoltage", state.v_pu[self._nodes] - limit, self._nodes)
+            limit = np.minimum(limit, base.v_pu[self.watched_nodes] - SAME)
+        return Constraints("undervoltage", state.v_pu[self.watched_nodes] - limit, self.watched_nodes)
 
     def overvoltage(self, state: Snapshot, base: Snapshot) -> Constraints:
         """Voltage below the upper limit, per unit of nominal."""
-        limit = np.full(len(self._nodes), self.settings.v_high_pu)
+        limit = np.full(len(self.watched_nodes), self.settings.v_high_pu)
         if self.settings.rule == "no_worse":
-            limit = np.maximum(limit, base.v_pu[self._nodes] + SAME)
-        return Constraints("overvoltage", limit - state.v_pu[self._nodes], self._nodes)
+            limit = np.maximum(limit, base.v_pu[self.watched_nodes] + SAME)
+        return Constraints("overvoltage", limit - state.v_pu[self.watched_nodes], self.watched_nodes)
 
     def thermal(self, state: Snapshot, base: Snapshot) -> Constraints:
         """Terminal-1 current below the normal rating, per unit of the rating."""
-        limit = np.full(len(self._participating), self.settings.thermal_pu)
+        limit = np.full(len(self.participating), self.settings.thermal_pu)
         if self.settings.rule == "no_worse":
-            limit = np.maximum(limit, base.loading_pu[self._participating] + SAME)
-        return Constraints("thermal", limit - state.loading_pu[self._participating], self._participating)
+            limit = np.maximum(limit, base.loading_pu[self.participating] + SAME)
+        return Constraints("thermal", limit - state.loading_pu[self.participating], self.participating)
 
     def reverse_power(self, state: Snapshot, base: Snapshot) -> Constraints:
         """Power out of the feeder at its head below the limit, in megawatts."""
@@ -171,7 +176,7 @@ class Criteria:
     def violations(self, base: Snapshot) -> Iterator[tuple[str, str, float]]:
         """Yield what the base state itself breaks: criterion, element, value (pu)."""
         settings = self.settings
-        for node in self._nodes:
+        for node in self.watched_nodes:
             volts = float(base.v_pu[node])
             if volts < settings.v_low_pu:
                 yield "undervoltage", self.nodes[node], volts

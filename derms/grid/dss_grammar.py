@@ -179,9 +179,7 @@ def _value(text: str, position: int, place: Place) -> tuple[str, bool, int]:
     if letter in QUOTES:
         closing = text.find(QUOTES[letter], position + 1)
         if closing < 0:
-            raise ModelRefused(
-                f"the quote {letter} is not closed", where=str(place), remedy="Close it on the same line."
-            )
+            raise ModelRefused(f"the quote {letter} is not closed", where=str(place), remedy="Close it on the same line.")
         return text[position + 1 : closing].strip(), True, closing + 1
     start = position
     while position < len(text) and text[position] not in " \t,=":

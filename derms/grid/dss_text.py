@@ -91,9 +91,7 @@ class _Reader:
 
     def result(self, master: str) -> FeederText:
         if not self.name:
-            raise ModelRefused(
-                "the model defines no circuit", where=f"{master}:1", remedy="Start with 'New Circuit.NAME'."
-            )
+            raise ModelRefused("the model defines no circuit", where=f"{master}:1", remedy="Start with 'New Circuit.NAME'.")
         findings = [
             Finding(
                 "left-out",
@@ -236,9 +234,7 @@ class _Reader:
             elif option in OPTIONS_IGNORED or (not option and token.value.lower() in OPTIONS_IGNORED):
                 self._leave_out(f"set {option or token.value.lower()}", line.place)
             else:
-                raise ModelRefused(
-                    f"the option {(option or token.value)[:40]!r} is not accepted", where=str(line.place)
-                )
+                raise ModelRefused(f"the option {(option or token.value)[:40]!r} is not accepted", where=str(line.place))
 
     def _setkvbase(self, parts: list[Token], line: Line, path: Path, depth: int) -> None:
         out = []
@@ -315,9 +311,7 @@ class _Reader:
     def _property(self, kind: str, name: str, token: Token, place: Place, path: Path | None) -> str:
         if name in ("csvfile",) or (name in SHAPE_SERIES and FILE_VALUE.match(token.value)):
             if kind not in ("loadshape", "growthshape", "tshape") or path is None:
-                raise ModelRefused(
-                    f"the property {name!r} may open files", where=str(place), remedy="Write the numbers."
-                )
+                raise ModelRefused(f"the property {name!r} may open files", where=str(place), remedy="Write the numbers.")
             return self._series("mult" if name == "csvfile" else name, token, place, path)
         value = plain(token.value, place)
         if kind == "loadshape" and name in SHAPE_SERIES:

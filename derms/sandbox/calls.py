@@ -1,0 +1,65 @@
+"""What a parent may ask of a confined child: one table of pure functions over a compiled circuit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from derms.grid.capacity import StudyRequest, electrical_findings, study_hours
+from derms.grid.criteria import Criteria, CriteriaSettings
+from derms.grid.envelope import EnvelopeRequest, envelope
+from derms.grid.opendss import Circuit
+from derms.grid.plant import head_profile, participants, plant_step
+
+Report = Callable[[int, int], None]
+Call = Callable[[Circuit, dict[str, Any], Report], dict[str, Any]]
+
+
+def _describe(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Buses, rated elements, electrical findings, and what the first hour breaks already."""
+    base = circuit.settle(0)
+    criteria = Criteria(circuit, CriteriaSettings())
+    broken = [list(item) for item in criteria.violations(base)]
+    return {
+        "name": circuit.name,
+        "hours": circuit.hours,
+        "nodes": len(circuit.nodes),
+        "head_kw": round(base.head_w / 1000.0, 3),
+        "losses_kw": round(base.losses_w / 1000.0, 3),
+        "buses": [
+            [bus.name, list(bus.phases), round(bus.base_v, 3), bus.x, bus.y, round(bus.distance_km, 4)]
+            for bus in circuit.buses.values()
+        ],
+        "elements": [
+            [item.name, item.kind, item.normal_amps, item.rating_origin, item.bus1, item.bus2, item.phases]
+            for item in circuit.elements
+        ],
+        "findings": list(electrical_findings(circuit)),
+        "violations": broken,
+    }
+
+
+def _study_hours(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Some hours of a study."""
+    request = StudyRequest.from_dict(arguments["request"])
+    return study_hours(circuit, request, arguments["hours"], progress=report).to_dict()
+
+
+def _findings(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    return {"findings": list(electrical_findings(circuit))}
+
+
+def _envelope(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """What several sites may do together now."""
+    return envelope(circuit, EnvelopeRequest.from_dict(arguments)).to_dict()
+
+
+CALLS: dict[str, Call] = {
+    "describe": _describe,
+    "study_hours": _study_hours,
+    "findings": _findings,
+    "envelope": _envelope,
+    "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
+    "participants": lambda circuit, arguments, report: participants(circuit, arguments),
+    "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
+}

@@ -1,0 +1,91 @@
+"""A study over several confined children: the hours are dealt out in slices, the answer is the same as from one."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+
+from derms.errors import Conflict
+from derms.grid.capacity import Slice, StudyRequest, StudyResult, merge
+from derms.sandbox.feeder_process import FeederProcess
+
+SLICE_HOURS = 146
+SLICE_S = 900.0
+
+Progress = Callable[[int, int], None]
+
+
+def run_study(
+    text: str,
+    model_sha256: str,
+    request: StudyRequest,
+    *,
+    workers: int | None = None,
+    progress: Progress | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> StudyResult:
+    """Run a study of an emitted model in up to `workers` children (default: one a core).
+
+    `progress(done, total)` in hours. Raises what the study raises, or Conflict when cancelled.
+    """
+    slices: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    hours = request.hours
+    for start in range(0, len(hours), SLICE_HOURS):
+        slices.put(hours[start : start + SLICE_HOURS])
+    count = max(1, min(workers or os.cpu_count() or 1, -(-len(hours) // SLICE_HOURS)))
+    counter = _Counter(len(hours), progress)
+    stop = threading.Event()
+
+    def work() -> tuple[list[Slice], list[str]]:
+        done: list[Slice] = []
+        with FeederProcess(text) as feeder:
+            findings = feeder.call("findings")["findings"]
+            while not stop.is_set():
+                try:
+                    part = slices.get_nowait()
+                except Empty:
+                    break
+                if cancelled is not None and cancelled():
+                    stop.set()
+                    break
+                arguments = {"request": request.to_dict(), "hours": list(part)}
+                raw = feeder.call("study_hours", arguments, timeout_s=SLICE_S, progress=counter.slice())
+                done.append(Slice.from_dict(raw))
+        return done, findings
+
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(work) for _ in range(count)]
+        try:
+            results = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            raise
+    if stop.is_set():
+        raise Conflict("the study was cancelled", where="study")
+    parts = [part for result, _ in results for part in result]
+    return merge(request, parts, findings=results[0][1], model_sha256=model_sha256)
+
+
+class _Counter:
+    """Adds up the hours that all children have done."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self._total, self._progress, self._done = total, progress, 0
+        self._lock = threading.Lock()
+
+    def slice(self) -> Progress:
+        """Return a progress function for one slice."""
+        before = 0
+
+        def report(done: int, total: int) -> None:
+            nonlocal before
+            with self._lock:
+                self._done += done - before
+                before = done
+                if self._progress is not None:
+                    self._progress(self._done, self._total)
+
+        return report
