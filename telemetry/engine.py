@@ -138,9 +138,7 @@ class ControlEngine:
             if reading is None or not book.fresh(now):
                 stages[name], excess[name] = self.ladders[name].stage, 0.0
                 continue
-            tolerance = self.settings.compliance_tolerance * max(
-                book.terms.flexible.import_w, book.terms.flexible.export_w
-            )
+            tolerance = self.settings.compliance_tolerance * max(book.terms.flexible.import_w, book.terms.flexible.export_w)
             over = book.may_be_doing(now).excess_w(reading.power_w)
             excess[name] = over if over > tolerance else 0.0
             stages[name] = self.ladders[name].update(excess[name], now)

@@ -104,7 +104,9 @@ class SiteBook:
         loan, reading = self.last_loan, self.last_reading
         if reading is not None and reading.limit_in_force is not None and self.fresh(now):
             if loan is None or reading.received > loan.sent_at:
-                return reading.limit_in_force.meet(self.terms.flexible)
+                # In failsafe the site's stored setting counts, not its rounding on the wire.
+                held = self.terms.failsafe if reading.in_failsafe else reading.limit_in_force
+                return held.meet(self.terms.flexible)
         if loan is None or now >= loan.sent_at + loan.grant.ttl_s:
             return self.terms.failsafe
         return loan.grant.limit

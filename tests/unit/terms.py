@@ -8,9 +8,7 @@ from derms.agreement import Curtailment, Terms
 from derms.limits import Limit
 
 
-def terms(
-    site: str = "depot", *, failsafe: Limit | None = None, flexible: Limit | None = None, bus: str = "80"
-) -> Terms:
+def terms(site: str = "depot", *, failsafe: Limit | None = None, flexible: Limit | None = None, bus: str = "80") -> Terms:
     """Return a plain agreement: 600/900 kW failsafe, 3 MW flexible, 60 s lease."""
     firm = failsafe or Limit(600_000, 900_000)
     return Terms(

@@ -300,9 +300,7 @@ def test_a_stuck_site_is_locked_after_a_minute_and_its_power_is_reserved_for() -
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), loss=st.sampled_from([0.0, 0.05, 0.2, 0.5]))
-def test_under_loss_delay_cuts_replays_and_swings_the_reservation_always_covers_the_site(
-    seed: int, loss: float
-) -> None:
+def test_under_loss_delay_cuts_replays_and_swings_the_reservation_always_covers_the_site(seed: int, loss: float) -> None:
     world = World(("a", "b"), room_w=4_000_000, seed=seed)
     chance = random.Random(seed)
     for site in world.sites.values():

@@ -1,0 +1,241 @@
+"""The DNP3 master in a process of its own: yadnp3 on one side, JSON lines on standard input and output on the other.
+
+Run as `python -m telemetry.protocols.dnp3.master_process`. Never inside a web or queue worker, never after a fork.
+
+Rules that trials taught: callbacks only put into a queue and never raise (an exception in a result callback ends the
+process); nothing is disabled or shut down inside a callback; `Shutdown` runs exactly once, from the main thread; a summary
+of SUCCESS only says that the exchange worked, so each point's own status decides; the controls of one grant go out one
+after another, each selected and operated, and the first that is not taken stops the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Any
+
+import opendnp3 as dnp3
+
+from telemetry.protocols.dnp3 import points as p
+
+Event = tuple[str, Any]
+ANY_LOCAL_END = ".".join("0000")  # the kernel picks the outgoing address; nothing listens
+
+
+@dataclass
+class _Site:
+    """One association: its master session, the request under way, the points that came with it."""
+
+    name: str
+    timeout_ms: int
+    master: Any = None
+    channel: Any = None
+    handlers: tuple[Any, ...] = ()
+    request: dict[str, Any] | None = None
+    analogs: dict[int, tuple[float, int]] = field(default_factory=dict)
+    binaries: dict[int, tuple[float, int]] = field(default_factory=dict)
+    left: list[tuple[str, int, int]] = field(default_factory=list)
+    requests: int = 0
+
+
+class _Soe(dnp3.ISOEHandler):  # type: ignore[misc]
+    """Takes values; only puts them into the queue."""
+
+    def __init__(self, site: str, events: SimpleQueue[Event]) -> None:
+        super().__init__()
+        self._site, self._events = site, events
+
+    def BeginFragment(self, info: Any) -> None:
+        """Nothing to do."""
+
+    def EndFragment(self, info: Any) -> None:
+        """Nothing to do."""
+
+    def OnDeviceAttribute(self, *arguments: Any) -> None:
+        """Nothing to do."""
+
+    def Process(self, info: Any, values: Any) -> None:
+        """Pass on analog and binary inputs with their flags."""
+        kind = "binary" if info.gv.name.startswith("Group1Var") or info.gv.name.startswith("Group2Var") else "analog"
+        if not info.gv.name.startswith(("Group1Var", "Group2Var", "Group30Var", "Group32Var")):
+            return
+        found = [(item.index, float(item.value.value), int(item.value.flags.value)) for item in values]
+        self._events.put(("values", (self._site, kind, found)))
+
+
+class _Application(dnp3.IMasterApplication):  # type: ignore[misc]
+    """Hears when a task has ended; only puts that into the queue."""
+
+    def __init__(self, site: str, events: SimpleQueue[Event]) -> None:
+        super().__init__()
+        self._site, self._events = site, events
+
+    def AssignClassDuringStartup(self) -> bool:
+        """Leave the outstation's classes as they are."""
+        return False
+
+    def OnClose(self) -> None:
+        """Nothing to do."""
+
+    def OnOpen(self) -> None:
+        """Nothing to do."""
+
+    def OnReceiveIIN(self, iin: Any) -> None:
+        """Nothing to do."""
+
+    def OnTaskStart(self, kind: Any, identity: Any) -> None:
+        """Nothing to do."""
+
+    def OnTaskComplete(self, info: Any) -> None:
+        """Pass on the end of a user's scan."""
+        if info.type == dnp3.MasterTaskType.USER_TASK:
+            self._events.put(("scan", (self._site, info.result.name)))
+
+
+class _Listener(dnp3.IChannelListener):  # type: ignore[misc]
+    def OnStateChange(self, state: Any) -> None:
+        """Nothing to do: a request on a closed channel fails by itself."""
+
+
+class MasterProcess:
+    """Owns the manager; one thread (the main one) does everything but the callbacks."""
+
+    def __init__(self) -> None:
+        self._events: SimpleQueue[Event] = SimpleQueue()
+        self._manager = dnp3.DNP3Manager(2)
+        self._sites: dict[str, _Site] = {}
+
+    def run(self) -> None:
+        """Serve until standard input ends."""
+        threading.Thread(target=self._listen, daemon=True).start()
+        try:
+            while True:
+                kind, what = self._events.get()
+                if kind == "end":
+                    return
+                self._handle(kind, what)
+        finally:
+            for site in self._sites.values():
+                site.master.Disable()
+            self._manager.Shutdown()
+
+    def _listen(self) -> None:
+        for line in sys.stdin:
+            self._events.put(("request", json.loads(line)))
+        self._events.put(("end", None))
+
+    def _handle(self, kind: str, what: Any) -> None:
+        if kind == "request":
+            self._request(what)
+        elif kind == "values":
+            name, group, found = what
+            site = self._sites[name]
+            target = site.analogs if group == "analog" else site.binaries
+            target.update({index: (value, flags) for index, value, flags in found})
+        elif kind == "scan":
+            self._scanned(*what)
+        elif kind == "operated":
+            self._operated(*what)
+
+    def _request(self, request: dict[str, Any]) -> None:
+        name = request["site"]
+        if request["do"] == "add":
+            self._sites[name] = self._add(request)
+            self._answer(request, {"ok": True})
+            return
+        site = self._sites.get(name)
+        if site is None:
+            self._answer(request, {"ok": False, "why": "unknown site"})
+        elif site.request is not None:
+            self._answer(request, {"ok": False, "why": "busy"})
+        elif request["do"] == "read":
+            site.request, site.analogs, site.binaries = request, {}, {}
+            site.requests += 1
+            site.master.Scan([dnp3.Header.Range16(*item) for item in p.POLL], site.handlers[0])
+        elif request["do"] == "operate":
+            site.request = request
+            site.left = [(str(kind), int(index), int(value)) for kind, index, value in request["points"]]
+            self._next_control(site)
+
+    def _add(self, request: dict[str, Any]) -> _Site:
+        site = _Site(request["site"], int(request["timeout_ms"]))
+        retry = dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(200), dnp3.TimeDuration.Seconds(5))
+        endpoint = dnp3.IPEndpoint(request["host"], int(request["port"]))
+        listener = _Listener()
+        site.channel = self._manager.AddTCPClient(
+            site.name,
+            dnp3.levels.NOTHING,
+            retry,
+            [endpoint],
+            ANY_LOCAL_END,
+            listener,
+        )
+        config = dnp3.MasterStackConfig()
+        config.master.responseTimeout = dnp3.TimeDuration.Milliseconds(site.timeout_ms)
+        config.master.taskStartTimeout = dnp3.TimeDuration.Milliseconds(site.timeout_ms)
+        config.master.disableUnsolOnStartup = True
+        config.link.LocalAddr = p.MASTER_ADDRESS
+        config.link.RemoteAddr = p.OUTSTATION_ADDRESS
+        soe, application = _Soe(site.name, self._events), _Application(site.name, self._events)
+        site.handlers = (soe, application, listener)
+        site.master = site.channel.AddMaster(site.name, soe, application, config)
+        site.master.Enable()
+        return site
+
+    def _scanned(self, name: str, result: str) -> None:
+        site = self._sites[name]
+        if site.request is None or site.request["do"] != "read":
+            return
+        self._finish(site, {"ok": result == "SUCCESS", "why": result, "analogs": site.analogs, "binaries": site.binaries})
+
+    def _next_control(self, site: _Site) -> None:
+        kind, index, value = site.left[0]
+        site.requests += 2  # SELECT and OPERATE
+        events, name = self._events, site.name
+
+        def done(result: Any) -> None:
+            try:
+                states = [(item.index, item.state.name, item.status.name) for item in result.to_list()]
+                events.put(("operated", (name, result.summary.name, states)))
+            except Exception as error:  # noqa: BLE001  (an exception here would end the process)
+                events.put(("operated", (name, f"CALLBACK {error}", [])))
+
+        if kind == "AO":
+            command: Any = dnp3.AnalogOutputInt32(value)
+        else:
+            command = dnp3.ControlRelayOutputBlock(dnp3.OperationType.LATCH_ON if value else dnp3.OperationType.LATCH_OFF)
+        site.master.SelectAndOperate(command, index, done)
+
+    def _operated(self, name: str, summary: str, states: list[tuple[int, str, str]]) -> None:
+        site = self._sites[name]
+        if site.request is None or site.request["do"] != "operate":
+            return
+        taken = (
+            summary == "SUCCESS"
+            and bool(states)
+            and all(state == "SUCCESS" and status == "SUCCESS" for _, state, status in states)
+        )
+        if taken and len(site.left) > 1:
+            site.left.pop(0)
+            self._next_control(site)
+            return
+        why = "" if taken else f"{site.left[0][0]}{site.left[0][1]}: {summary} {states}"
+        # Refused: the device answered no. Anything else about an OPERATE is unknown until it is read back.
+        refused = not taken and summary == "SUCCESS"
+        self._finish(site, {"ok": taken, "why": why, "refused": refused})
+
+    def _finish(self, site: _Site, answer: dict[str, Any]) -> None:
+        request, site.request = site.request, None
+        assert request is not None
+        self._answer(request, answer | {"requests": site.requests})
+
+    def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps({"id": request["id"], **answer}) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    MasterProcess().run()

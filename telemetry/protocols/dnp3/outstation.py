@@ -1,0 +1,164 @@
+"""A site's DNP3 outstation: the AN2018 points and our lease points, on py1815, over TCP.
+
+Select-before-operate is mandatory (direct operate is switched off). Parameters are staged; only the latch of BO17 takes
+them all into force, as one grant, or refuses them all. Everything unknown answers NOT_SUPPORTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from py1815 import OutstationServer
+from py1815.control import CommandStatus
+from py1815.profile import Binding, DerOutstation
+from py1815.profile.model import Kind, Point, PointMap
+
+from derms.errors import InputError
+from telemetry.control.site_lease import Verdict
+from telemetry.protocols.dnp3 import points as p
+from telemetry.protocols.dnp3.codec import limit_from_raw, limit_mirror, stamp_from_raw, stamp_to_raw
+from telemetry.protocols.site_device import SiteDevice
+
+DIRECT_OPERATE = frozenset({5, 6})
+KINDS = {"AI": Kind.AI, "BI": Kind.BI}
+
+
+class Dnp3SiteServer:
+    """One site's outstation; create it with `serve_dnp3`."""
+
+    def __init__(self, device: SiteDevice, host: str, port: int) -> None:
+        if host in ("", "0.0.0.0", "::"):  # noqa: S104  (refused, not bound)
+            raise InputError("an outstation does not listen on every address", where="host", remedy="Name one address.")
+        self._device = device
+        self._staged: dict[int, int] = {}
+        self.last_verdict: Verdict | None = None
+        self._outstation = DerOutstation(_point_map(), self._binding(), strict=False)
+        session = self._outstation.session(
+            outstation_address=p.OUTSTATION_ADDRESS,
+            master_address=p.MASTER_ADDRESS,
+            unsolicited=False,
+            need_time=False,
+            select_timeout=p.SELECT_TIMEOUT_S,
+            disabled_functions=DIRECT_OPERATE,
+        )
+        self._outstation.poll()  # without a first poll, changes made before it make no event
+        self._server = OutstationServer(session, bind=f"{host}:{port}")
+
+    @property
+    def port(self) -> int:
+        """Return the TCP port."""
+        return int(self._server.port)
+
+    async def start(self) -> None:
+        """Listen."""
+        await self._server.start()
+
+    def refresh(self) -> None:
+        """Take new measurements into the served points."""
+        if self._outstation.poll():
+            self._server.notify()
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._server.stop()
+
+    def _binding(self) -> Binding:
+        binding = Binding()
+        for point in p.INPUTS:
+            options = {"deadband": point.deadband} if point.kind == "AI" and point.deadband else {}
+            binding.read(KINDS[point.kind], point.index, self._reader(point.index, point.kind), **options)
+        for output in p.OUTPUTS:
+            binding.output(
+                Kind.AO, output.index, self._stage(output.index), initial=output.least, check=self._range(output)
+            )
+        binding.output(Kind.BO, p.BO_LIMIT_ENABLE, self._latch, initial=False, check=self._check_latch)
+        return binding
+
+    def _reader(self, index: int, kind: str) -> Callable[[], float | bool]:
+        return lambda: self._value(index, kind)
+
+    def _value(self, index: int, kind: str) -> float | bool:
+        device, now = self._device, self._device.monotonic()
+        lease = device.lease.lease(now)
+        if kind == "BI":
+            return lease is not None if index == p.BI_LIMIT_ENABLED else lease is None
+        if index == p.AI_STAMP:
+            return stamp_to_raw(now)
+        if index in (p.AI_EPOCH_IN_FORCE, p.AI_SEQUENCE_IN_FORCE):
+            if lease is None:
+                return -1
+            return lease.epoch if index == p.AI_EPOCH_IN_FORCE else lease.sequence
+        mirrors = limit_mirror(device.limit_in_force(), device.nameplate)
+        measured = device.measurements()
+        return {
+            p.AI_EDITION: p.EDITION,
+            p.AI_GENERATION_RATING_W: device.nameplate.export_w,
+            p.AI_CHARGE_RATING_W: -device.nameplate.import_w,
+            p.AI_AVAILABLE_GENERATION_W: int(measured.available_export_w),
+            p.AI_AVAILABLE_CHARGE_W: -int(measured.available_import_w),
+            p.AI_STATE_OF_CHARGE: int(measured.state_of_charge_percent * 10),
+            p.AI_IMPORT_LIMIT_IN_FORCE: mirrors[0],
+            p.AI_EXPORT_LIMIT_IN_FORCE: mirrors[1],
+            p.AI_POWER_W: -round(measured.power_w),
+            p.AI_REACTIVE_VAR: -round(measured.reactive_var),
+            p.AI_VOLTAGE: round(measured.voltage_pu * 10_000),
+        }[index]
+
+    def _range(self, output: p.OutputPoint) -> Callable[[float], CommandStatus | None]:
+        def check(value: float) -> CommandStatus | None:
+            return None if output.least <= value <= output.most else CommandStatus.OUT_OF_RANGE
+
+        return check
+
+    def _stage(self, index: int) -> Callable[[float], None]:
+        def apply(value: float) -> None:
+            self._staged[index] = int(value)
+
+        return apply
+
+    def _check_latch(self, value: bool) -> CommandStatus | None:
+        """Refuse at SELECT already what could not be taken: parameters missing, old, over, too high."""
+        if not value:
+            return None
+        if set(self._staged) != {output.index for output in p.OUTPUTS}:
+            return CommandStatus.AUTOMATION_INHIBIT
+        return None
+
+    def _latch(self, value: bool) -> None:
+        if not value or self._check_latch(value) is not None:
+            return
+        staged, now = self._staged, self._device.monotonic()
+        limit = limit_from_raw(staged[p.AO_IMPORT_LIMIT], staged[p.AO_EXPORT_LIMIT], self._device.nameplate)
+        self.last_verdict = self._device.lease.offer(
+            limit,
+            epoch=staged[p.AO_EPOCH],
+            sequence=staged[p.AO_SEQUENCE],
+            ttl_s=float(staged[p.AO_REVERSION_S]),
+            stamp=stamp_from_raw(staged[p.AO_STAMP], now),
+            now=now,
+        )
+        self.refresh()
+
+
+def _point_map() -> PointMap:
+    found = {}
+    for point in p.INPUTS:
+        kind = KINDS[point.kind]
+        multiplier = 1.0 if kind is Kind.AI else None
+        found[(kind, point.index)] = Point(
+            kind, point.index, point.name, event_class=point.event_class, multiplier=multiplier, units=point.units or None
+        )
+    for output in p.OUTPUTS:
+        found[(Kind.AO, output.index)] = Point(
+            Kind.AO, output.index, output.name, multiplier=1.0, minimum=output.least, maximum=output.most,
+            units=output.units or None,
+        )  # fmt: skip
+    found[(Kind.BO, p.BO_LIMIT_ENABLE)] = Point(Kind.BO, p.BO_LIMIT_ENABLE, "Limit enable (takes the staged grant)")
+    return PointMap(found)
+
+
+async def serve_dnp3(device: SiteDevice, host: str = "127.0.0.1", port: int = 0) -> Dnp3SiteServer:
+    """Start a site's outstation; port 0 picks a free one."""
+    server = Dnp3SiteServer(device, host, port)
+    await server.start()
+    return server
