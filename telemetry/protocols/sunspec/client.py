@@ -1,0 +1,117 @@
+"""The control room's end of SunSpec Modbus: scan once, poll groups, parameters before enables, read back."""
+
+from __future__ import annotations
+
+from pymodbus.client import AsyncModbusTcpClient
+from pymodbus.exceptions import ModbusException
+
+from derms.clock import Clock
+from derms.errors import OutcomeUnknown, Refused, RemoteError
+from derms.limits import Limit
+from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reading
+from telemetry.protocols.sunspec import codec
+
+MOST_REGISTERS = 120
+MOST_MODELS = 64
+
+
+class SunSpecSite:
+    """One site over SunSpec Modbus/TCP (a `SitePort`)."""
+
+    protocol = "sunspec"
+
+    def __init__(
+        self, site: str, host: str, port: int, failsafe: Limit, clock: Clock, *, device_id: int = 1, timeout_s: float = 2.0
+    ) -> None:
+        self.site = site
+        self._failsafe = failsafe
+        self._clock = clock
+        self._device_id = device_id
+        self._client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0, reconnect_delay=0)
+        self._image: codec.Image | None = None
+        self._requests = 0
+
+    async def read(self) -> Reading:
+        """Poll the device; raises RemoteError when it is silent."""
+        image = await self._known()
+        for model, first, count in codec.POLL:
+            image.patch(model, first, await self._get(image.addresses[model] + first, count))
+        return codec.reading(self.site, image, self._clock.monotonic())
+
+    async def publish(self, grant: Grant) -> Acknowledgement:
+        """Write a grant and read back what the device obeys; raises OutcomeUnknown when it falls silent half-way."""
+        image = await self._known()
+        writes = codec.grant_writes(image, grant.limit, self._failsafe, int(grant.ttl_s))
+        try:
+            for first, values in writes.parameters + writes.enables:
+                await self._put(image.addresses[704] + first, values)
+            reading = await self.read()
+        except Refused as error:
+            return Acknowledgement(grant, Outcome.REFUSED, None, str(error))
+        except RemoteError as error:
+            raise OutcomeUnknown(str(error), where=self.site) from error
+        in_force = reading.limit_in_force
+        taken = in_force is not None and in_force.within(grant.limit)
+        return Acknowledgement(grant, Outcome.ACKNOWLEDGED if taken else Outcome.REFUSED, in_force)
+
+    def messages(self) -> int:
+        """Return how many requests went to this site."""
+        return self._requests
+
+    async def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    async def _known(self) -> codec.Image:
+        if not self._client.connected and not await self._client.connect():
+            raise RemoteError("no connection", where=self.site)
+        if self._image is None:
+            self._image = await self._scan()
+        return self._image
+
+    async def _scan(self) -> codec.Image:
+        """Walk the model chain once; addresses do not move while a device runs."""
+        if tuple(await self._get(codec.BASE, 2)) != codec.MARKER:
+            raise Refused("no SunSpec marker", where=self.site, remedy="Check the base address.")
+        image, address = codec.Image(), codec.BASE + 2
+        for _ in range(MOST_MODELS):
+            model, length = await self._get(address, 2)
+            if model == codec.END:
+                break
+            if model in codec.MODELS:
+                registers: list[int] = []
+                while len(registers) < length + 2:
+                    count = min(MOST_REGISTERS, length + 2 - len(registers))
+                    registers += await self._get(address + len(registers), count)
+                image.addresses[model], image.models[model] = address, bytearray(codec.octets(registers))
+            address += length + 2
+        missing = [str(model) for model in codec.MODELS if model not in image.models]
+        if missing:
+            raise Refused(f"the device has no model {', '.join(missing)}", where=self.site)
+        return image
+
+    async def _get(self, address: int, count: int) -> list[int]:
+        self._requests += 1
+        try:
+            answer = await self._client.read_holding_registers(address, count=count, device_id=self._device_id)
+        except (ModbusException, OSError, TimeoutError) as error:
+            self._drop()
+            raise RemoteError("no answer", where=self.site) from error
+        if answer.isError() or len(answer.registers) != count:
+            raise Refused(f"register {address} is refused", where=self.site)
+        return list(answer.registers)
+
+    async def _put(self, address: int, values: list[int]) -> None:
+        self._requests += 1
+        try:
+            answer = await self._client.write_registers(address, values, device_id=self._device_id)
+        except (ModbusException, OSError, TimeoutError) as error:
+            self._drop()
+            raise OutcomeUnknown("no answer to a write", where=self.site) from error
+        if answer.isError():
+            raise Refused(f"writing register {address} is refused", where=self.site)
+
+    def _drop(self) -> None:
+        """Forget the connection and the scan: whoever answers next may be another device."""
+        self._client.close()
+        self._image = None

@@ -1,0 +1,102 @@
+"""SunSpec over real sockets: our client and pysunspec2's own client against our device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+import sunspec2.modbus.client as reference
+
+from derms.clock import VirtualClock
+from derms.errors import InputError, RemoteError
+from derms.limits import Limit
+from telemetry.control.grant import Grant, Outcome, Quality, Reason
+from telemetry.protocols.sunspec.client import SunSpecSite
+from telemetry.protocols.sunspec.device import SunSpecSiteServer, serve_sunspec
+from tests.wire.device import Device
+
+pytestmark = pytest.mark.wire
+FAILSAFE, NAMEPLATE = Limit(5_000, 0), Limit(60_000, 60_000)
+
+
+class Bench:
+    def __init__(self, device: Device, server: SunSpecSiteServer, port: SunSpecSite) -> None:
+        self.device, self.server, self.port = device, server, port
+
+    def grant(self, limit: Limit, ttl_s: float = 60.0) -> Grant:
+        return Grant("work", limit, 1, 1, 0.0, ttl_s, None, Reason("thermal", "line.head", 1.0, "1-1"))
+
+
+@pytest.fixture(params=[0, 1, 2])
+async def bench(request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+    device = Device("work", NAMEPLATE, FAILSAFE)
+    device.power_w = 12_000.0
+    server = await serve_sunspec(device, watt_scale=request.param)
+    port = SunSpecSite("work", "127.0.0.1", server.port, FAILSAFE, VirtualClock(datetime(2026, 1, 1, tzinfo=UTC)))
+    yield Bench(device, server, port)
+    await port.close()
+    await server.close()
+
+
+async def test_a_poll_gives_import_positive_power_and_the_failsafe_in_force(bench: Bench) -> None:
+    reading = await bench.port.read()
+    assert reading.power_w == 12_000
+    assert reading.limit_in_force == FAILSAFE
+    assert reading.in_failsafe is True
+    assert reading.quality is Quality.GOOD
+
+
+async def test_a_grant_is_in_force_until_its_reversion_time_and_never_looser(bench: Bench) -> None:
+    answer = await bench.port.publish(bench.grant(Limit(33_333, 12_345)))
+    assert answer.outcome is Outcome.ACKNOWLEDGED, answer.detail
+    assert answer.in_force is not None
+    assert answer.in_force.within(Limit(33_333, 12_345))
+    assert bench.device.limit_in_force() == answer.in_force
+    bench.device.now += 60
+    bench.server.refresh()
+    assert (await bench.port.read()).limit_in_force == FAILSAFE
+
+
+async def test_above_the_nameplate_is_refused_and_changes_nothing(bench: Bench) -> None:
+    answer = await bench.port.publish(bench.grant(Limit(60_001, 0)))
+    assert answer.outcome is Outcome.REFUSED
+    assert bench.device.limit_in_force() == FAILSAFE
+
+
+async def test_pysunspec2s_own_client_reads_the_same_and_its_write_to_a_read_only_register_is_refused(bench: Bench) -> None:
+    await bench.port.publish(bench.grant(Limit(20_000, 30_000)))
+
+    def independent() -> tuple[float, float, float, int]:
+        client = reference.SunSpecModbusClientDeviceTCP(slave_id=1, ipaddr="127.0.0.1", ipport=bench.server.port, timeout=3)
+        client.connect()
+        client.scan(connect=False)
+        measured, control = client.models[701][0], client.models[704][0]
+        try:
+            client.write(measured.model_addr + 10, b"\x00\x01")
+            refused = 0
+        except Exception:  # noqa: BLE001  (whatever class the library raises)
+            refused = 1
+        client.disconnect()
+        return measured.W.cvalue, control.WSet.cvalue, control.WMaxLimPct.cvalue, refused
+
+    assert await asyncio.to_thread(independent) == (-12_000, -20_000, 50.0, 1)
+
+
+async def test_silence_is_an_error_and_the_device_is_scanned_anew_when_it_returns(bench: Bench) -> None:
+    await bench.port.read()
+    number = bench.server.port
+    await bench.server.close()
+    with pytest.raises(RemoteError):
+        await bench.port.read()
+    again = await serve_sunspec(bench.device, port=number)
+    try:
+        assert (await bench.port.read()).power_w == 12_000
+    finally:
+        await again.close()
+
+
+async def test_it_does_not_listen_on_every_address() -> None:
+    with pytest.raises(InputError):
+        await serve_sunspec(Device(), "0.0.0.0")
