@@ -35,7 +35,7 @@ class Terms:
     feeder: str
     feeder_sha256: str
     bus: str
-    phases: int
+    phases: tuple[int, ...]
     firm: Limit
     flexible: Limit
     failsafe: Limit
@@ -77,6 +77,7 @@ class Terms:
         """Rebuild the terms from their document; raises InputError if it is not one."""
         try:
             raw: dict[str, Any] = json.loads(document)
+            raw["phases"] = tuple(raw["phases"])
             for name in ("firm", "flexible", "failsafe"):
                 raw[name] = Limit(**raw[name])
             raw["curtailment"] = Curtailment(**raw["curtailment"])

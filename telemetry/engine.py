@@ -174,12 +174,10 @@ class ControlEngine:
             phases=terms.phases,
             power_w=power,
             reactive_var=reading.reactive_var if fresh and reading else 0.0,
-            failsafe_import_w=terms.failsafe.import_w,
-            failsafe_export_w=terms.failsafe.export_w,
-            flexible_import_w=terms.flexible.import_w,
-            flexible_export_w=terms.flexible.export_w,
-            reserved_import_w=reserved.import_w,
-            reserved_export_w=reserved.export_w,
+            failsafe=terms.failsafe,
+            flexible=terms.flexible,
+            reserved=reserved,
+            in_force=book.in_force(now),
             controllable=fresh and self.ladders[site].stage is not Stage.LOCKED,
         )
 

@@ -159,8 +159,8 @@ def _state(circuit: Circuit, request: EnvelopeRequest, side: str, first: float) 
         power = site.p_w if site.p_w is not None else float(guess)
         known.append(Injection(site.bus, site.phases, power, site.q_var))
     scale = scale_to_head(circuit, request.hour, request.head_w, known, first=first).load_scale
-    base = circuit.settle(request.hour, load_scale=scale)
-    now = circuit.settle(request.hour, load_scale=scale, injections=known)
+    base = circuit.settle(request.hour, load_scale=scale, from_present_controls=True)
+    now = circuit.settle(request.hour, load_scale=scale, injections=known, from_present_controls=True)
     return scale, base, now
 
 

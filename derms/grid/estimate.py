@@ -43,7 +43,7 @@ def scale_to_head(
         following = at - error / slope
         if not LOWEST <= following <= HIGHEST:
             break
-        state_after = circuit.settle(hour, load_scale=following, injections=sites)
+        state_after = circuit.settle(hour, load_scale=following, injections=sites, from_present_controls=True)
         error_after = state_after.head_w - head_w
         if following != at and abs(error_after - error) > 1.0:
             slope = max((error_after - error) / (following - at), 1000.0)

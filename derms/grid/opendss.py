@@ -127,14 +127,23 @@ class Circuit:
 
     # -- solving ------------------------------------------------------------------------------------------------
 
-    def settle(self, hour: int, *, load_scale: float = 1.0, injections: Sequence[Injection] = ()) -> Snapshot:
+    def settle(
+        self,
+        hour: int,
+        *,
+        load_scale: float = 1.0,
+        injections: Sequence[Injection] = (),
+        from_present_controls: bool = False,
+    ) -> Snapshot:
         """Solve study hour `hour` (0-based) from the compiled control state, controls run to rest, then frozen.
 
-        The answer does not depend on what was solved before. Raises NotConverged or InputError.
+        The answer does not depend on what was solved before, unless the controls start `from_present_controls`, as
+        they do in the field. Raises NotConverged or InputError.
         """
         if not 0 <= hour < self.hours:
             raise InputError(f"hour {hour} is outside 0..{self.hours - 1}", where="hour")
-        self.restore_controls(self._initial_controls)
+        if not from_present_controls:
+            self.restore_controls(self._initial_controls)
         self._place(injections)
         solution = self._dss.Solution
         self._hour, self._load_scale = hour, load_scale

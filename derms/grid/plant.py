@@ -36,8 +36,7 @@ def plant_step(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]
     """
     injections = [Injection(bus, tuple(phases), p_w, q_var) for bus, phases, p_w, q_var in arguments["sites"]]
     state = circuit.settle(int(arguments["hour"]), load_scale=float(arguments["load_scale"]), injections=injections)
-    criteria = Criteria(circuit, CriteriaSettings())
-    criteria.only(arguments["elements"])
+    criteria = Criteria(circuit, CriteriaSettings()).only(arguments["elements"])
     watched = criteria.participating
     place = int(state.loading_pu[watched].argmax())
     volts = state.v_pu[criteria.watched_nodes]
@@ -57,5 +56,11 @@ def plant_step(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]
 
 
 def head_profile(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the head's watts without any site for the given hours: the twin interpolates between them."""
-    return {"head_w": [circuit.settle(int(hour)).head_w for hour in arguments["hours"]]}
+    """Return the head's watts without any site for the given hours, and their lowest and highest medium voltage."""
+    states = [circuit.settle(int(hour)) for hour in arguments["hours"]]
+    nodes = circuit.medium_voltage_nodes
+    return {
+        "head_w": [state.head_w for state in states],
+        "v_min_pu": min(float(state.v_pu[nodes].min()) for state in states),
+        "v_max_pu": max(float(state.v_pu[nodes].max()) for state in states),
+    }

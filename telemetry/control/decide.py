@@ -89,12 +89,13 @@ def due(book: SiteBook, decision: Decision, *, now: float, settings: ControlSett
 
     A site at its failsafe needs no grant: it holds that by itself.
     """
-    if decision.limit != book.in_force(now):
-        return True
-    if decision.limit == book.terms.failsafe:
-        return False
     loan = book.last_loan
-    return loan is None or book.lost_last_grant() or now - loan.sent_at >= settings.renew_s
+    running = loan is not None and now < loan.sent_at + loan.grant.ttl_s and not book.lost_last_grant()
+    if loan is None or not running:
+        return decision.limit != book.in_force(now)
+    if decision.limit not in (loan.grant.limit, book.in_force(now)):
+        return True  # what the device shows may differ from what was sent by the wire's rounding: neither is a change
+    return decision.limit != book.terms.failsafe and now - loan.sent_at >= settings.renew_s
 
 
 def to_grant(book: SiteBook, decision: Decision, *, epoch: int, sequence: int, now: float) -> Grant:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from derms.limits import Limit
 from telemetry.control.compliance import Stage
 from telemetry.control.decide import Target
 from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading
@@ -41,15 +42,13 @@ class SiteAsk:
 
     site: str
     bus: str
-    phases: int
+    phases: tuple[int, ...]
     power_w: float | None
     reactive_var: float
-    failsafe_import_w: int
-    failsafe_export_w: int
-    flexible_import_w: int
-    flexible_export_w: int
-    reserved_import_w: int
-    reserved_export_w: int
+    failsafe: Limit
+    flexible: Limit
+    reserved: Limit
+    in_force: Limit
     controllable: bool
 
 
@@ -65,8 +64,7 @@ class EnvelopeAnswer:
     lowest_voltage_pu: float
     highest_voltage_pu: float
     corners_checked: int
-    scaled: bool
-    margin_w: float
+    shrunk: bool
 
 
 @dataclass(frozen=True)

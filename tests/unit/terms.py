@@ -16,7 +16,7 @@ def terms(site: str = "depot", *, failsafe: Limit | None = None, flexible: Limit
         feeder="test",
         feeder_sha256="0" * 64,
         bus=bus,
-        phases=3,
+        phases=(1, 2, 3),
         firm=firm,
         flexible=flexible or Limit(3_000_000, 3_000_000),
         failsafe=firm,

@@ -111,11 +111,11 @@ class FakeSolver:
         free = [ask for ask in asks if ask.controllable]
         targets = {}
         for ask in free:
-            others = sum(max(o.reserved_import_w, 0) for o in asks if o is not ask)
-            share = max(0, min(ask.flexible_import_w, self.room_w - others))
-            export = max(0, min(ask.flexible_export_w, self.room_w - others))
+            others = sum(max(o.reserved.import_w, 0) for o in asks if o is not ask)
+            share = max(0, min(ask.flexible.import_w, self.room_w - others))
+            export = max(0, min(ask.flexible.export_w, self.room_w - others))
             targets[ask.site] = Target(Limit(share, export), Reason("thermal", "line.head", 1.0, ""))
-        return EnvelopeAnswer(targets, 1.0, "head", 50.0, "line.head", 0.98, 1.02, 2, False, 0.0)
+        return EnvelopeAnswer(targets, 1.0, "head", 50.0, "line.head", 0.98, 1.02, 2, False)
 
 
 class Recorder:
@@ -293,7 +293,7 @@ def test_a_stuck_site_is_locked_after_a_minute_and_its_power_is_reserved_for() -
     assert world.engine.ladders["a"].stage is Stage.LOCKED
     assert world.sites["a"].limit() == FAILSAFE
     ask = next(ask for ask in world.solver.asked[-1] if ask.site == "a")
-    assert ask.reserved_import_w >= 2_900_000
+    assert ask.reserved.import_w >= 2_900_000
     assert not ask.controllable
     assert world.sites["b"].limit() == FAILSAFE, "the others are trimmed meanwhile"
 

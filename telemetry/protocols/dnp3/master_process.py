@@ -162,7 +162,7 @@ class MasterProcess:
 
     def _add(self, request: dict[str, Any]) -> _Site:
         site = _Site(request["site"], int(request["timeout_ms"]))
-        retry = dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(200), dnp3.TimeDuration.Seconds(5))
+        retry = dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(100), dnp3.TimeDuration.Seconds(2))
         endpoint = dnp3.IPEndpoint(request["host"], int(request["port"]))
         listener = _Listener()
         site.channel = self._manager.AddTCPClient(

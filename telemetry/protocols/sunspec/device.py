@@ -128,7 +128,7 @@ class SunSpecSiteServer:
             found += words(model.get_mb())
         return [*found, END, 0]
 
-    async def _action(  # noqa: PLR0917  (pymodbus calls it by position)
+    async def _action(
         self, function: int, start: int, address: int, count: int, registers: list[int], values: list[Any] | None
     ) -> ExcCodes | None:
         """Answer a request: registers are made anew for each read, and a write passes `_written` first."""

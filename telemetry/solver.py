@@ -1,0 +1,72 @@
+"""The envelope solver of the control room: a feeder in a confined child, asked once a cycle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from derms.grid.criteria import CriteriaSettings
+from derms.grid.envelope import EnvelopeRequest, Site
+from derms.limits import Limit
+from derms.sandbox.feeder_process import FeederProcess
+from telemetry.control.decide import Target
+from telemetry.control.grant import Reason
+from telemetry.control.settings import ControlSettings
+from telemetry.control.state import EnvelopeAnswer, HeadReading, SiteAsk
+
+SOLVE_S = 8.0
+"""A cycle lasts 10 s: a solution that takes longer is no solution."""
+
+
+class FeederEnvelopeSolver:
+    """Answers the engine's question with exact power flows on the feeder's own model."""
+
+    def __init__(self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None) -> None:
+        self._feeder = feeder
+        self._elements = tuple(elements)
+        self._criteria = criteria or CriteriaSettings()
+        self._scale = 1.0
+
+    async def solve(
+        self, *, hour: int, head: HeadReading, asks: Sequence[SiteAsk], settings: ControlSettings
+    ) -> EnvelopeAnswer:
+        """Return targets for all sites; raises NotConverged when the state is not known, LocalError when we fail."""
+        request = EnvelopeRequest(
+            hour=hour,
+            head_w=head.power_w,
+            sites=tuple(_site(ask) for ask in asks),
+            criteria=self._criteria,
+            elements=self._elements,
+            thermal_margin=settings.thermal_margin,
+            voltage_margin_pu=settings.voltage_margin_pu,
+            first_scale=self._scale,
+        )
+        raw = await asyncio.to_thread(self._feeder.call, "envelope", request.to_dict(), timeout_s=SOLVE_S)
+        self._scale = raw["load_scale"]
+        return EnvelopeAnswer(
+            targets={name: _target(item) for name, item in raw["granted"].items()},
+            load_scale=raw["load_scale"],
+            level="head",
+            worst_loading_percent=raw["worst_loading_pu"] * 100.0,
+            worst_element=raw["worst_element"],
+            lowest_voltage_pu=raw["lowest_v_pu"],
+            highest_voltage_pu=raw["highest_v_pu"],
+            corners_checked=raw["corners"],
+            shrunk=raw["shrunk"],
+        )
+
+
+def _site(ask: SiteAsk) -> Site:
+    return Site(
+        ask.site, ask.bus, ask.phases, ask.power_w, ask.reactive_var, ask.failsafe, ask.flexible, ask.reserved,
+        ask.in_force, ask.controllable,
+    )  # fmt: skip
+
+
+def _target(raw: dict) -> Target:
+    """The reason names the side that is cut more."""
+    side = "import" if raw["import_share"] <= raw["export_share"] else "export"
+    share = raw[f"{side}_share"]
+    criterion = raw[f"{side}_criterion"] or "agreement"
+    element = raw[f"{side}_element"] or "flexible limit"
+    return Target(Limit(**raw["limit"]), Reason(criterion, element, share, ""))
