@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from derms.errors import InputError
 from derms.grid.opendss import Circuit, Snapshot
-from derms.units import SQRT3, finite
+from derms.units import finite
 
 FloatArray = NDArray[np.float64]
 
-MEDIUM_VOLTAGE_V = 1000.0
-"""Line-to-line volts above which a node counts as medium voltage (IEC 60038)."""
 SAME = 1e-5
 """Per unit: what counts as "not worse" when two power flows are compared."""
 
@@ -85,22 +83,17 @@ class Criteria:
     def __init__(self, circuit: Circuit, settings: CriteriaSettings) -> None:
         self.settings = settings
         self.nodes = circuit.nodes
-        self.elements = tuple(element.name for element in circuit.elements)
-        volts = circuit.node_base_v * SQRT3
-        energised = ~np.isin(np.array(circuit.nodes), np.array(circuit.islands, dtype=str))
-        scope = volts > MEDIUM_VOLTAGE_V if settings.voltage_scope == "mv" else np.ones(len(volts), dtype=bool)
-        on_a_phase = np.array([node.rsplit(".", 1)[1] in ("1", "2", "3") for node in circuit.nodes])
-        self.watched_nodes = np.flatnonzero(scope & energised & on_a_phase)
+        self.elements = circuit.element_names
+        self.watched_nodes = circuit.medium_voltage_nodes if settings.voltage_scope == "mv" else circuit.phase_nodes
         self.participating = np.arange(len(self.elements))
-        base_v = {name: bus.base_v for name, bus in circuit.buses.items()}
-        self._element_va = np.array(
-            [item.normal_amps * base_v[item.bus1] * min(item.phases, 3) for item in circuit.elements]
-        )
+        self._element_va = circuit.element_va
 
-    def only(self, elements: Iterable[str]) -> None:
-        """Watch the thermal limits of these elements only."""
+    def only(self, elements: Iterable[str]) -> Criteria:
+        """Watch the thermal limits of these elements only; returns itself."""
         wanted = set(elements)
         self.participating = np.array([place for place, name in enumerate(self.elements) if name in wanted], dtype=np.int64)
+
+        return self
 
     def participate(self, base: Snapshot, trials: Sequence[tuple[Snapshot, float]]) -> None:
         """Keep only the elements through which the site's power flows.

@@ -112,10 +112,11 @@ def envelope(circuit: Circuit, request: EnvelopeRequest) -> EnvelopeResult:
     plain = _criteria(circuit, request, request.criteria)
     tight = _criteria(circuit, request, request.criteria.tightened(request.thermal_margin, request.voltage_margin_pu))
     sides = {}
-    scale = request.first_scale
-    for side in ("import", "export"):
-        scale, base, now = _state(circuit, request, side, scale)
-        sides[side] = _share(circuit, request, tight, base, side)
+    scale, base, now = _state(circuit, request, "import", request.first_scale)
+    sides["import"] = _share(circuit, request, tight, base, "import")
+    if any(site.p_w is None for site in request.sites):
+        scale, base, now = _state(circuit, request, "export", scale)
+    sides["export"] = _share(circuit, request, tight, base, "export")
     limits = _limits(request, sides)
     limits, corners, shrunk = _box(circuit, request, plain, base, limits)
     limits = _no_raise_into_reserved(circuit, request, plain, base, limits)
@@ -145,9 +146,7 @@ def envelope(circuit: Circuit, request: EnvelopeRequest) -> EnvelopeResult:
 
 
 def _criteria(circuit: Circuit, request: EnvelopeRequest, settings: CriteriaSettings) -> Criteria:
-    criteria = Criteria(circuit, settings)
-    criteria.only(request.elements)
-    return criteria
+    return Criteria(circuit, settings).only(request.elements)
 
 
 def _state(circuit: Circuit, request: EnvelopeRequest, side: str, first: float) -> tuple[float, Snapshot, Snapshot]:

@@ -27,6 +27,8 @@ from derms.units import SQRT3
 FloatArray = NDArray[np.float64]
 
 ENGINE = "OpenDSS (DSS C-API) through OpenDSSDirect.py"
+MEDIUM_VOLTAGE_V = 1000.0
+"""Line-to-line volts above which a node counts as medium voltage (IEC 60038)."""
 MAX_ITERATIONS = 100
 MAX_CONTROL_ITERATIONS = 100
 TOLERANCE = 1e-7
@@ -101,6 +103,7 @@ class Circuit:
         self._read_elements()
         self._initial_controls = self.controls()
         self._check_energised()
+        self._index()
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -292,6 +295,17 @@ class Circuit:
     def _check_energised(self) -> None:
         dead = [node for node, volts in zip(self.nodes, self._snapshot().v_pu, strict=True) if volts < 0.05]
         self.islands: tuple[str, ...] = tuple(dead)
+
+    def _index(self) -> None:
+        """Note once which nodes and elements the criteria look at: a cycle asks thousands of times."""
+        energised = ~np.isin(np.array(self.nodes), np.array(self.islands, dtype=str))
+        on_a_phase = np.array([node.rsplit(".", 1)[1] in ("1", "2", "3") for node in self.nodes])
+        medium = self.node_base_v * SQRT3 > MEDIUM_VOLTAGE_V
+        self.phase_nodes = np.flatnonzero(energised & on_a_phase)
+        self.medium_voltage_nodes = np.flatnonzero(energised & on_a_phase & medium)
+        self.element_names = tuple(element.name for element in self.elements)
+        base_v = {name: bus.base_v for name, bus in self.buses.items()}
+        self.element_va = np.array([item.normal_amps * base_v[item.bus1] * min(item.phases, 3) for item in self.elements])
 
     def _place(self, injections: Sequence[Injection]) -> None:
         """Set every site's load elements; sites not named draw nothing."""

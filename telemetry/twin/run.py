@@ -36,6 +36,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 OVERLOAD_PU = 1.0 + 1e-5
 SAMPLE_S = 60.0
 RECONNECT_S = 20.0
+EDGE = 0.25
+"""Share of an hour in which the loads pass from one hour's value to the next."""
 
 
 @dataclass
@@ -226,13 +228,9 @@ class Run:
 
     def _plant_arguments(self) -> dict[str, Any]:
         hour, part = self._hour()
-        at = hour - self.config["first_hour"] % 8760
-        profile = self.config["head_profile"]
-        here, following = profile[at], profile[min(at + 1, len(profile) - 1)]
         return {
             "hour": hour,
-            # Loads pass smoothly from one hour's value to the next.
-            "load_scale": 1.0 + part * (following / here - 1.0),
+            "load_scale": _smooth(self.config["head_profile"], hour - self.config["first_hour"] % 8760, part),
             "sites": [[site.config["bus"], site.config["phases"], site.answer["p"], 0.0] for site in self.sites],
             "elements": self.config["elements"],
         }
@@ -285,6 +283,21 @@ class Run:
             if site.process.returncode is None:
                 site.process.kill()
             await site.process.wait()
+
+
+def _smooth(profile: Sequence[float], at: int, part: float) -> float:
+    """Return the load scale within an hour: it rises to the hour's value and falls from it, without a step.
+
+    The hour's value is its highest, as in the study; at the change of the hour both sides meet at the lower one.
+    """
+    here = profile[at]
+    before = min(here, profile[at - 1] if at else here) / here
+    after = min(here, profile[min(at + 1, len(profile) - 1)]) / here
+    if part < EDGE:
+        return before + (1.0 - before) * part / EDGE
+    if part > 1.0 - EDGE:
+        return after + (1.0 - after) * (1.0 - part) / EDGE
+    return 1.0
 
 
 def _say(message: dict[str, Any]) -> None:

@@ -1,0 +1,46 @@
+"""Forms of the planning desk: kilowatts outside, watts inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+
+from derms.units import kilowatts_to_watts
+from interconnection.models import Feeder
+from interconnection.services.applications import Request
+
+
+class ApplicationForm(forms.Form):
+    """A new application."""
+
+    name = forms.CharField(max_length=120, label="Site")
+    feeder = forms.ChoiceField()
+    bus = forms.CharField(max_length=64)
+    phases = forms.RegexField(r"^[123]{1,3}$", initial="123")
+    import_kw = forms.FloatField(min_value=0, label="Import, kW")
+    export_kw = forms.FloatField(min_value=0, label="Export, kW")
+    charger_model = forms.CharField(max_length=120, label="Charger")
+    charger_count = forms.IntegerField(min_value=1, max_value=100_000, label="How many")
+    charger_import_kw = forms.FloatField(min_value=0, label="Each imports, kW")
+    charger_export_kw = forms.FloatField(min_value=0, label="Each exports, kW")
+    need_kwh_per_day = forms.FloatField(min_value=0, initial=0, label="Fleet's need, kWh a day")
+    wanted = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}), label="Wanted by")
+    protocol = forms.ChoiceField(choices=[("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus")])
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        names = [(name, name) for name in Feeder.objects.order_by("name").values_list("name", flat=True)]
+        self.fields["feeder"].choices = names  # type: ignore[attr-defined]
+
+    def request(self) -> Request:
+        """Return what is asked for, in watts; raises InputError (NaN among them)."""
+        data = self.cleaned_data
+        powers = {
+            name.replace("_kw", "_w"): kilowatts_to_watts(data[name], where=name)
+            for name in ("import_kw", "export_kw", "charger_import_kw", "charger_export_kw")
+        }
+        need = kilowatts_to_watts(data["need_kwh_per_day"], where="need_kwh_per_day")
+        plain = {name: data[name] for name in ("name", "feeder", "bus", "phases", "charger_model", "charger_count",
+                                               "wanted", "protocol")}  # fmt: skip
+        return Request(**plain, **powers, need_wh_per_day=need)

@@ -1,0 +1,218 @@
+"""What the planning desk keeps. Only `interconnection.services` writes; constraints stand in the database too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from derms.agreement import Terms
+from derms.errors import Conflict
+from interconnection import states
+
+
+class Frozen(models.Model):
+    """A row that is written once and never changed."""
+
+    class Meta:
+        abstract = True
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row; a second time is refused."""
+        if self.pk is not None and type(self).objects.filter(pk=self.pk).exists():  # type: ignore[attr-defined]
+            raise Conflict(f"{type(self).__name__} is never edited", where=type(self).__name__.lower())
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Refuse: facts stay."""
+        raise Conflict(f"{type(self).__name__} is never deleted", where=type(self).__name__.lower())
+
+
+class Feeder(models.Model):
+    """One distribution circuit by name; what it is made of stands in its versions."""
+
+    name = models.SlugField(max_length=64, unique=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class FeederVersion(Frozen):
+    """One accepted model of a feeder: emitted text, its hash, what it holds and what was found."""
+
+    feeder = models.ForeignKey(Feeder, models.PROTECT, related_name="versions")
+    sha256 = models.CharField(max_length=64)
+    text = models.TextField()
+    description = models.JSONField()
+    findings = models.JSONField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        constraints = [models.UniqueConstraint(fields=["feeder", "sha256"], name="one_row_a_model")]
+
+    def __str__(self) -> str:
+        return f"{self.feeder} {self.sha256[:12]}"
+
+
+class Application(models.Model):
+    """One request for a connection: import and export, chargers, the fleet's need."""
+
+    applicant = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="applications")
+    name = models.CharField(max_length=120)
+    feeder = models.ForeignKey(Feeder, models.PROTECT, related_name="applications")
+    bus = models.CharField(max_length=64)
+    phases = models.CharField(max_length=8, default="123")
+    import_w = models.PositiveBigIntegerField()
+    export_w = models.PositiveBigIntegerField()
+    charger_model = models.CharField(max_length=120)
+    charger_count = models.PositiveIntegerField()
+    charger_import_w = models.PositiveBigIntegerField()
+    charger_export_w = models.PositiveBigIntegerField()
+    need_wh_per_day = models.PositiveBigIntegerField(default=0)
+    wanted = models.DateField()
+    protocol = models.CharField(max_length=16, choices=[("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus")], default="dnp3")
+    state = models.CharField(max_length=16, choices=[(s, s) for s in states.STATES], default=states.DRAFT)
+    created = models.DateTimeField(auto_now_add=True)
+    changed = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        indexes = [models.Index(fields=["state", "-created"])]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(import_w__lte=F("charger_count") * F("charger_import_w")), name="import_within_nameplate"
+            ),
+            models.CheckConstraint(
+                condition=Q(export_w__lte=F("charger_count") * F("charger_export_w")), name="export_within_nameplate"
+            ),
+            models.CheckConstraint(condition=Q(import_w__gt=0) | Q(export_w__gt=0), name="something_is_asked"),
+            models.CheckConstraint(condition=Q(state__in=states.STATES), name="a_known_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.pk})"
+
+    @property
+    def reference(self) -> str:
+        """Return the number people quote."""
+        return f"A-{self.pk:05d}"
+
+    @property
+    def phase_numbers(self) -> tuple[int, ...]:
+        """Return the phases as numbers."""
+        return tuple(int(letter) for letter in self.phases)
+
+
+class Study(models.Model):
+    """A run: what was asked, how far it is, what came out."""
+
+    QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
+
+    application = models.ForeignKey(Application, models.PROTECT, related_name="studies", null=True, blank=True)
+    version = models.ForeignKey(FeederVersion, models.PROTECT, related_name="studies")
+    request = models.JSONField()
+    inputs_sha256 = models.CharField(max_length=64, db_index=True)
+    engine = models.CharField(max_length=64)
+    status = models.CharField(
+        max_length=16, default=QUEUED, choices=[(s, s) for s in (QUEUED, RUNNING, DONE, FAILED, CANCELLED)]
+    )
+    done_hours = models.PositiveIntegerField(default=0)
+    total_hours = models.PositiveIntegerField()
+    result = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+    started = models.DateTimeField(null=True, blank=True)
+    finished = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-created", "-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(done_hours__lte=F("total_hours")), name="no_more_hours_than_asked"),
+            models.CheckConstraint(condition=~Q(status="done") | ~Q(result=""), name="done_means_a_result"),
+        ]
+
+    def __str__(self) -> str:
+        return f"study {self.pk} ({self.status})"
+
+
+class Offer(models.Model):
+    """ "Yes, if": the terms as one document."""
+
+    application = models.ForeignKey(Application, models.PROTECT, related_name="offers")
+    study = models.ForeignKey(Study, models.PROTECT, related_name="offers")
+    document = models.TextField()
+    sha256 = models.CharField(max_length=64)
+    firm_import_w = models.PositiveBigIntegerField()
+    firm_export_w = models.PositiveBigIntegerField()
+    flexible_import_w = models.PositiveBigIntegerField()
+    flexible_export_w = models.PositiveBigIntegerField()
+    failsafe_import_w = models.PositiveBigIntegerField()
+    failsafe_export_w = models.PositiveBigIntegerField()
+    open = models.BooleanField(default=True)
+    issued_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    issued = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-issued", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["application"], condition=Q(open=True), name="one_open_offer"),
+            models.CheckConstraint(
+                condition=Q(firm_import_w__lte=F("flexible_import_w"), firm_export_w__lte=F("flexible_export_w")),
+                name="firm_within_flexible",
+            ),
+            models.CheckConstraint(
+                condition=Q(failsafe_import_w__lte=F("firm_import_w"), failsafe_export_w__lte=F("firm_export_w")),
+                name="failsafe_within_firm",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"offer {self.pk} {self.sha256[:12]}"
+
+    @property
+    def terms(self) -> Terms:
+        """Return the terms that the document says."""
+        return Terms.parse(self.document.encode())
+
+
+class Agreement(Frozen):
+    """An accepted offer: the same document, signed. The control room obeys this object."""
+
+    offer = models.OneToOneField(Offer, models.PROTECT, related_name="agreement")
+    site = models.SlugField(max_length=64, unique=True)
+    document = models.TextField()
+    sha256 = models.CharField(max_length=64)
+    accepted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    accepted = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"agreement {self.site} {self.sha256[:12]}"
+
+    @property
+    def terms(self) -> Terms:
+        """Return the terms; the hash is checked each time they are read."""
+        terms = Terms.parse(self.document.encode())
+        if terms.sha256() != self.sha256:
+            raise Conflict("the agreement's document does not fit its hash", where=self.site)
+        return terms
+
+
+class Event(Frozen):
+    """Who did what, and what changed: append-only."""
+
+    application = models.ForeignKey(Application, models.PROTECT, related_name="events", null=True, blank=True)
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=32)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%Y-%m-%d %H:%M} {self.actor} {self.action}"

@@ -1,0 +1,156 @@
+"""Studies: asked for, run in confined children, kept with their inputs' hash."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from derms.errors import Conflict, HeadroomError, InputError
+from derms.grid.capacity import ENGINE_VERSION, StudyRequest, StudyResult, inputs_sha256
+from derms.grid.criteria import CriteriaSettings
+from derms.sandbox.study_pool import run_study
+from interconnection.models import Application, FeederVersion, Study
+from interconnection.services.applications import move
+from interconnection.upgrades import upgrade_avoided
+
+QUICK_HOURS = 288
+REPORT_EVERY_S = 0.5
+
+
+def study_hours(count: int, available: int) -> tuple[int, ...]:
+    """Return the hours to study: all, or `count` of them spread evenly over the year."""
+    if not 1 <= count <= 8760:
+        raise InputError(f"{count} hours are outside 1..8760", where="hours")
+    if available < count:
+        raise InputError(
+            f"the feeder's load shapes have {available} hours, {count} are asked for",
+            where="hours",
+            remedy=f"Ask for at most {available}, or give the loads yearly shapes.",
+        )
+    return tuple(sorted({index * available // count for index in range(count)}))
+
+
+def build_request(
+    version: FeederVersion, bus: str, phases: tuple[int, ...], import_w: int, export_w: int, *, hours: int,
+    criteria: CriteriaSettings | None = None,
+) -> StudyRequest:  # fmt: skip
+    """Return a study request on a stored feeder."""
+    return StudyRequest(
+        bus.lower(), phases, import_w, export_w, study_hours(hours, version.description["hours"]),
+        criteria or CriteriaSettings(),
+    )  # fmt: skip
+
+
+def order_study(
+    version: FeederVersion, request: StudyRequest, *, actor: str, application: Application | None = None
+) -> Study:
+    """Store a study to be run; an application moves to state 'study'."""
+    with transaction.atomic():
+        study = Study.objects.create(
+            application=application,
+            version=version,
+            request=request.to_dict(),
+            inputs_sha256=inputs_sha256(version.sha256, request),
+            engine=ENGINE_VERSION,
+            total_hours=len(request.hours),
+        )
+        if application is not None:
+            move(application, "study", actor=actor, study=study.pk)
+    return study
+
+
+def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Study:
+    """Run a queued study; a second worker that gets the same job finds it taken and leaves it alone."""
+    taken = Study.objects.filter(pk=study_id, status__in=(Study.QUEUED, Study.FAILED)).update(
+        status=Study.RUNNING, started=timezone.now(), error="", done_hours=0
+    )
+    study = Study.objects.select_related("version", "application").get(pk=study_id)
+    if not taken:
+        return study
+    request = StudyRequest.from_dict(study.request)
+    report = _Reporter(study_id, progress)
+    try:
+        result = run_study(
+            study.version.text, study.version.sha256, request, workers=workers, progress=report, cancelled=report.cancelled
+        )
+    except HeadroomError as error:
+        status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
+        Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
+        raise
+    Study.objects.filter(pk=study_id).update(
+        status=Study.DONE,
+        result=json.dumps(document(study, result), sort_keys=True, separators=(",", ":")),
+        done_hours=len(request.hours),
+        finished=timezone.now(),
+    )
+    study.refresh_from_db()
+    return study
+
+
+def document(study: Study, result: StudyResult) -> dict[str, Any]:
+    """Return the study's answer as plain data: the same inputs give the same document."""
+    request = result.request
+    answer: dict[str, Any] = {
+        "feeder": study.version.feeder.name,
+        "model_sha256": study.version.sha256,
+        "bus": request.bus,
+        "phases": list(request.phases),
+        "import_kw": request.import_w / 1000,
+        "export_kw": request.export_w / 1000,
+        **result.summary(),
+        "rule": request.criteria.rule,
+        "hourly": result.hourly(),
+        "violations": result.violations,
+        "findings": list(result.findings),
+    }
+    if study.application is not None and study.application.need_wh_per_day:
+        answer["fleet"] = fleet_need(answer["hourly"]["import_kw"], study.application.need_wh_per_day / 1000)
+    answer["upgrade_avoided"] = upgrade_avoided(answer)
+    return answer
+
+
+def fleet_need(hourly_kw: list[float], need_kwh_a_day: float) -> dict[str, Any]:
+    """Return on how many days the flexible limits and the firm limit give the fleet its energy from 17 to 5 h."""
+    nights = len(hourly_kw) // 24 - 1
+    if nights < 1:
+        return {"need_kwh_per_day": need_kwh_a_day, "nights": 0}
+    flexible = [sum(hourly_kw[day * 24 + 17 : day * 24 + 29]) for day in range(nights)]
+    firm = min(hourly_kw) * 12
+    return {
+        "need_kwh_per_day": need_kwh_a_day,
+        "nights": nights,
+        "worst_night_flexible_kwh": round(min(flexible), 1),
+        "worst_night_firm_kwh": round(firm, 1),
+        "nights_met_flexible": sum(1 for night in flexible if night >= need_kwh_a_day),
+        "nights_met_firm": nights if firm >= need_kwh_a_day else 0,
+    }
+
+
+class _Reporter:
+    """Writes progress to the study's row at most twice a second, and reads there whether to stop."""
+
+    def __init__(self, study_id: int, also: Callable[[int, int], None] | None) -> None:
+        self._study, self._also = study_id, also
+        self._last = 0.0
+        self._stop = False
+        self._latest = 0
+
+    def __call__(self, done: int, total: int) -> None:
+        self._latest = done
+        if self._also is not None:
+            self._also(done, total)
+
+    def cancelled(self) -> bool:
+        """Return whether somebody cancelled the study; called between slices, in the workers' threads."""
+        now = time.monotonic()
+        if now - self._last > REPORT_EVERY_S:
+            self._last = now
+            rows = Study.objects.filter(pk=self._study)
+            rows.update(done_hours=self._latest)
+            self._stop = rows.filter(status=Study.CANCELLED).exists()
+        return self._stop

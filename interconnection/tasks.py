@@ -1,0 +1,10 @@
+"""Jobs of the study queue: thin, idempotent, ids only."""
+
+from __future__ import annotations
+
+from interconnection.services import studies
+
+
+def run(study_id: int) -> str:
+    """Run one study; called by a django-q2 worker."""
+    return studies.perform(study_id).status

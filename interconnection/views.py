@@ -1,0 +1,199 @@
+"""Pages of the planning desk."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import date
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from derms.errors import HeadroomError, NotFound
+from interconnection import queries, roles
+from interconnection.api import order
+from interconnection.charts import cells, duration_curve, heat_map
+from interconnection.forms import ApplicationForm
+from interconnection.models import Study
+from interconnection.services import applications as application_services
+from interconnection.services import offers as offer_services
+
+View = Callable[..., HttpResponse]
+
+
+def _role(*wanted: str) -> Callable[[View], View]:
+    """Allow a view to some roles only."""
+
+    def wrap(view: View) -> View:
+        @wraps(view)
+        @login_required
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if not roles.has(request.user, *wanted):
+                raise PermissionDenied
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return wrap
+
+
+def _application(request: HttpRequest, number: int) -> Any:
+    try:
+        return queries.application(request.user, number)
+    except NotFound as error:
+        raise Http404 from error
+
+
+@login_required
+@require_GET
+def queue(request: HttpRequest) -> HttpResponse:
+    """All applications that the user may see, newest first."""
+    page = Paginator(queries.applications(request.user), 50).get_page(request.GET.get("page"))
+    return render(request, "interconnection/queue.html", {"page": page, "may_file": _may_file(request)})
+
+
+def _may_file(request: HttpRequest) -> bool:
+    return roles.has(request.user, roles.APPLICANT, roles.ENGINEER)
+
+
+@_role(roles.APPLICANT, roles.ENGINEER)
+@require_http_methods(["GET", "POST"])
+def new_application(request: HttpRequest) -> HttpResponse:
+    """File an application."""
+    form = ApplicationForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            application = application_services.file_application(form.request(), applicant=request.user)
+            application_services.move(application, "submit", actor=str(request.user))
+            return redirect("application", number=application.pk)
+        except HeadroomError as error:
+            field = error.where if error.where in form.fields else None
+            form.add_error(field, f"{error.what}. {error.remedy}".strip())
+    return render(request, "interconnection/new.html", {"form": form})
+
+
+@login_required
+@require_GET
+def application(request: HttpRequest, number: int) -> HttpResponse:
+    """One application with its newest study and offer."""
+    found = _application(request, number)
+    study = found.studies.first()
+    answer = json.loads(study.result) if study and study.status == Study.DONE else None
+    context = {
+        "application": found,
+        "study": study,
+        "answer": answer,
+        "sides": _sides(answer) if answer else [],
+        "offer": found.offers.select_related("study").first(),
+        "events": found.events.all(),
+        "engineer": roles.has(request.user, roles.ENGINEER),
+        "owner": found.applicant_id == request.user.pk,
+    }
+    return render(request, "interconnection/application.html", context)
+
+
+def _sides(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    hourly = answer["hourly"]
+    found = []
+    for side in ("import", "export"):
+        grid = cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"])
+        found.append(
+            {
+                "name": side,
+                "asked": answer[f"{side}_kw"],
+                "firm": answer[f"firm_{side}_kw"],
+                "flexible": answer[f"flexible_{side}_kw"],
+                "limited_hours": answer[f"limited_hours_{side}"],
+                "limited_percent": answer[f"limited_energy_percent_{side}"],
+                "binding": answer[f"binding_{side}"],
+                "attribution": list(answer["binding_hours"][side].items())[:6],
+                "heat_map": heat_map(grid, answer[f"{side}_kw"], f"{side} limit by month and hour of day"),
+                "duration": duration_curve(hourly[f"{side}_kw"], answer[f"{side}_kw"], f"{side} limit duration curve"),
+                "cells": grid,
+            }
+        )
+    return found
+
+
+@_role(roles.ENGINEER)
+@require_POST
+def start_study(request: HttpRequest, number: int) -> HttpResponse:
+    """Order a study of all hours, or a quick one."""
+    found = _application(request, number)
+    try:
+        order(found, 288 if request.POST.get("quick") else 8760, request.user)
+    except HeadroomError as error:
+        messages.error(request, f"{error.what}. {error.remedy}")
+    return redirect("application", number=number)
+
+
+@login_required
+@require_GET
+def study_progress(request: HttpRequest, number: int) -> HttpResponse:
+    """The study's progress as a fragment that asks again until it is done."""
+    try:
+        study = queries.study(request.user, number)
+    except NotFound as error:
+        raise Http404 from error
+    answer = render(request, "interconnection/_progress.html", {"study": study})
+    if study.status in (Study.DONE, Study.FAILED, Study.CANCELLED):
+        answer["HX-Refresh"] = "true"
+    return answer
+
+
+@_role(roles.ENGINEER)
+@require_POST
+def issue_offer(request: HttpRequest, number: int) -> HttpResponse:
+    """Issue the offer that the newest study supports."""
+    found = _application(request, number)
+    study = found.studies.filter(status=Study.DONE).first()
+    try:
+        if study is None:
+            raise NotFound("there is no study to offer from", where="study", remedy="Run one first.")
+        terms = offer_services.draft_terms(found, study, starts=found.wanted, ends=None)
+        offer_services.issue_offer(found, study, terms, engineer=request.user)
+    except HeadroomError as error:
+        messages.error(request, f"{error.what}. {error.remedy}")
+    return redirect("application", number=number)
+
+
+@_role(roles.APPLICANT)
+@require_POST
+def accept_offer(request: HttpRequest, number: int) -> HttpResponse:
+    """Accept the open offer."""
+    found = _application(request, number)
+    offer = found.offers.filter(sha256=request.POST.get("sha256", "")).first()
+    try:
+        if offer is None:
+            raise NotFound("this offer is not there", where="offer", remedy="Read the page again.")
+        offer_services.accept_offer(offer, applicant=request.user)
+    except HeadroomError as error:
+        messages.error(request, f"{error.what}. {error.remedy}")
+    return redirect("application", number=number)
+
+
+@login_required
+@require_GET
+def feeders(request: HttpRequest) -> HttpResponse:
+    """All feeders."""
+    rows = [(feeder, feeder.versions.all()[0]) for feeder in queries.feeders()]
+    return render(request, "interconnection/feeders.html", {"rows": rows, "today": date.today()})  # noqa: DTZ011
+
+
+@login_required
+@require_GET
+def feeder(request: HttpRequest, name: str) -> HttpResponse:
+    """One feeder with its findings."""
+    try:
+        found = queries.feeder(name)
+    except NotFound as error:
+        raise Http404 from error
+    version = found.versions.all()[0]
+    return render(request, "interconnection/feeder.html", {"feeder": found, "version": version})

@@ -1,0 +1,117 @@
+"""`manage.py serve`: all processes on one machine, one parent that ends them all."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.core.management.base import BaseCommand, CommandParser
+
+from interconnection.models import Agreement
+from interconnection.roles import APPLICANT, ENGINEER, OPERATOR
+from interconnection.services.feeders import feeder_version
+
+BACK_OFF_S = (1.0, 2.0, 5.0, 15.0, 30.0)
+STOP_S = 12.0
+NOTHING_TO_DO = 3
+
+
+@dataclass
+class Child:
+    """A process that is kept running."""
+
+    name: str
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    start_at: float = 0.0
+    given_up: bool = field(default=False)
+
+    def tend(self, now: float) -> None:
+        """Start it when it is due; note its end."""
+        if self.given_up:
+            return
+        if self.process is not None and self.process.poll() is not None:
+            self.given_up = self.process.returncode == NOTHING_TO_DO
+            self.process = None
+            self.start_at = now + BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
+            self.failures += 1
+        if self.process is None and not self.given_up and now >= self.start_at:
+            self.process = subprocess.Popen(self.command, cwd=settings.BASE_DIR)
+
+    def stop(self, deadline: float) -> None:
+        """End it: asked first, killed after the deadline."""
+        if self.process is None:
+            return
+        try:
+            self.process.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Command(BaseCommand):
+    """Run everything."""
+
+    help = "Web, study queue, control and (without --no-twin) simulated sites, as one process group."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("--port", type=int, default=8000)
+        parser.add_argument("--feeder", default="ieee123")
+        parser.add_argument("--no-twin", action="store_true", help="real sites and SCADA write their own addresses")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Start, tend, stop."""
+        self._first_time(options["feeder"])
+        manage = [sys.executable, "manage.py"]
+        children = [
+            Child("web", [sys.executable, "-m", "uvicorn", "derms.asgi:application", "--host", "127.0.0.1", "--port",
+                          str(options["port"]), "--log-level", "warning"]),
+            Child("studies", [*manage, "qcluster"]),
+            Child("control", [*manage, "control", "--feeder", options["feeder"]]),
+        ]  # fmt: skip
+        if not options["no_twin"]:
+            children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))
+        stop = False
+
+        def end(*_: object) -> None:
+            nonlocal stop
+            stop = True
+
+        signal.signal(signal.SIGINT, end)
+        signal.signal(signal.SIGTERM, end)
+        self.stdout.write(f"Headroom: http://127.0.0.1:{options['port']}/ (Ctrl-C ends it)")
+        if not Agreement.objects.exists():
+            self.stdout.write("No agreement yet: 'make demo' makes one; then control and twin have something to do.")
+        while not stop:
+            for child in children:
+                child.tend(time.monotonic())
+            time.sleep(0.2)
+        for child in children:
+            if child.process is not None and child.process.poll() is None:
+                child.process.terminate()
+        deadline = time.monotonic() + STOP_S
+        for child in children:
+            child.stop(deadline)
+
+    def _first_time(self, feeder: str) -> None:
+        """Import the shipped feeder and, outside production, make one user with a password shown once."""
+        feeder_version(feeder, actor="serve")
+        users = get_user_model().objects
+        if settings.PRODUCTION or users.filter(username="local").exists():
+            return
+        password = secrets.token_urlsafe(12)
+        user = users.create_user("local", password=password)
+        for role in (APPLICANT, ENGINEER, OPERATOR):
+            user.groups.add(Group.objects.get_or_create(name=role)[0])
+        self.stdout.write(f"First start: sign in as 'local' with the password {password} (shown once; "
+                          "'manage.py changepassword local' sets another)")  # fmt: skip

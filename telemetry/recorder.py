@@ -1,0 +1,115 @@
+"""Writes what the control loop did. The loop waits for the audit of a raise, and for nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DatabaseError, close_old_connections
+
+from telemetry import services
+from telemetry.control.grant import Grant
+from telemetry.control.state import CycleRecord
+from telemetry.engine import ControlEngine
+
+LOG = logging.getLogger(__name__)
+MOST_WAITING = 200
+AUDIT_S = 5.0
+
+
+class DatabaseRecorder:
+    """A `Recorder` on the database: a thread writes, a bounded queue keeps the loop from ever waiting."""
+
+    def __init__(self, feeder: str) -> None:
+        self._feeder = feeder
+        self._waiting: queue.Queue[tuple[datetime, CycleRecord, dict[str, Any]] | None] = queue.Queue(MOST_WAITING)
+        self.dropped = 0
+        self.engine: ControlEngine | None = None
+        self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
+        self._thread.start()
+
+    async def audit(self, grants: Sequence[Grant]) -> bool:
+        """Write raises first; a failure, a lost lead or a slow disk blocks the raise."""
+        try:
+            write = sync_to_async(services.audit_grants, thread_sensitive=False)
+            return await asyncio.wait_for(write(self._feeder, list(grants)), AUDIT_S)
+        except (DatabaseError, TimeoutError):
+            LOG.exception("the audit log could not be written: raises wait")
+            return False
+
+    def record(self, record: CycleRecord) -> None:
+        """Queue a cycle for writing; a full queue drops it and counts."""
+        assert self.engine is not None
+        try:
+            self._waiting.put_nowait((datetime.now(UTC), record, board(self.engine, record)))
+        except queue.Full:
+            self.dropped += 1
+
+    def close(self) -> None:
+        """Write what waits and stop."""
+        self._waiting.put(None)
+        self._thread.join(10.0)
+
+    def _write(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            at, record, shown = item
+            try:
+                services.record_outcomes(record.acknowledgements)
+                services.record_cycle(self._feeder, at, record.snapshot, record.epoch, shown | {"dropped": self.dropped})
+            except DatabaseError:
+                self.dropped += 1
+                LOG.exception("a cycle could not be recorded")
+                close_old_connections()
+
+
+def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:
+    """Return what people see of a cycle, in kilowatts."""
+    envelope = record.envelope
+    shown: dict[str, Any] = {
+        "snapshot": record.snapshot,
+        "epoch": record.epoch,
+        "mode": "automatic",
+        "problem": record.problem,
+        "head_kw": round(record.head.power_w / 1000, 1) if record.head else None,
+        "sites": [_site(engine, record, name) for name in sorted(engine.books)],
+    }
+    if envelope is not None:
+        shown |= {
+            "loading_percent": round(envelope.worst_loading_percent, 1),
+            "element": envelope.worst_element,
+            "v_min_pu": round(envelope.lowest_voltage_pu, 4),
+            "v_max_pu": round(envelope.highest_voltage_pu, 4),
+            "load_scale": round(envelope.load_scale, 4),
+            "level": envelope.level,
+        }
+    return shown
+
+
+def _site(engine: ControlEngine, record: CycleRecord, name: str) -> dict[str, Any]:
+    book, now = engine.books[name], record.now
+    reading, limit, loan = book.last_reading, book.in_force(record.now), book.last_loan
+    reason = loan.grant.reason if loan is not None and limit != book.terms.failsafe else None
+    heard = book.fresh(now)
+    return {
+        "site": name,
+        "protocol": engine.ports[name].protocol if name in engine.ports else book.terms.protocol,
+        "power_kw": round(reading.power_w / 1000, 1) if reading else None,
+        "import_limit_kw": limit.import_w // 100 / 10,
+        "export_limit_kw": limit.export_w // 100 / 10,
+        "failsafe_import_kw": book.terms.failsafe.import_w // 100 / 10,
+        "failsafe_export_kw": book.terms.failsafe.export_w // 100 / 10,
+        "flexible_import_kw": book.terms.flexible.import_w // 100 / 10,
+        "flexible_export_kw": book.terms.flexible.export_w // 100 / 10,
+        "heard": heard,
+        "silent_s": round(now - reading.received) if reading else None,
+        "in_failsafe": limit == book.terms.failsafe,
+        "stage": record.stages[name].value,
+        "state_of_charge_percent": reading.state_of_charge_percent if reading else None,
+        "reason": f"{reason.criterion} at {reason.element}, share {reason.share:.2f}" if reason else "failsafe limit",
+    }

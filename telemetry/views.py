@@ -1,0 +1,60 @@
+"""Pages of the control room."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from interconnection.charts import Series, day_plot
+from telemetry import queries
+from telemetry.consumers import may_see
+
+
+@login_required
+@require_GET
+def operations(request: HttpRequest) -> HttpResponse:
+    """The live board: first paint by the server, then by WebSocket."""
+    if not may_see(request.user):
+        raise PermissionDenied
+    boards = queries.boards(datetime.now(UTC))
+    return render(request, "telemetry/operations.html", {"boards": boards, "controlling": controlling(boards)})
+
+
+def controlling(boards: list[dict[str, Any]]) -> bool:
+    """Say whether any engine showed progress within the last 30 s."""
+    return any(not board["stale"] for board in boards)
+
+
+@login_required
+@require_GET
+def site(request: HttpRequest, feeder: str, name: str) -> HttpResponse:
+    """One site: its trend and what was sent to it."""
+    if not may_see(request.user):
+        raise PermissionDenied
+    rows = queries.trend(feeder, name)
+    if not rows:
+        raise Http404
+    first = rows[0][0]
+    hours = [(at - first).total_seconds() / 3600 for at, _ in rows]
+    stretch = 24 / max(hours[-1], 0.01)
+    power = Series(
+        "power", "one", [(h * stretch, item["power_kw"] or 0.0) for h, (_, item) in zip(hours, rows, strict=True)]
+    )
+    limit = Series(
+        "import limit", "two", [(h * stretch, item["import_limit_kw"]) for h, (_, item) in zip(hours, rows, strict=True)]
+    )
+    minutes = hours[-1] * 60
+    context = {
+        "feeder": feeder,
+        "site": rows[-1][1],
+        "chart": day_plot([power, limit], f"power and limit over the last {minutes:.0f} minutes", "kW", clock=False),
+        "minutes": minutes,
+        "grants": queries.grants(name),
+    }
+    return render(request, "telemetry/site.html", context)
