@@ -55,7 +55,8 @@ def heat_map(found: Sequence[Cell], asked_kw: float, title: str) -> str:
             note += f", {cell.binding}, limited in {cell.limited} of {cell.hours} hours"
         parts.append(
             f'<rect class="cell level-{int(share * 10)} by-{escape(kind or "none")}" x="{LEFT + cell.hour * CELL_W + 1}" '
-            f'y="{TOP + cell.month * CELL_H + 1}" width="{CELL_W - 2}" height="{CELL_H - 2}"><title>{escape(note)}</title></rect>'
+            f'y="{TOP + cell.month * CELL_H + 1}" width="{CELL_W - 2}" height="{CELL_H - 2}">'
+            f"<title>{escape(note)}</title></rect>"
         )
     parts.append(
         _text(LEFT, TOP + 12 * CELL_H + 16, "hour of day; solid border: thermal, dashed: voltage, dotted: other", "start")
@@ -105,25 +106,25 @@ def day_plot(series: Sequence[Series], title: str, unit: str, *, mark: float | N
 
     parts = [_open(width, height, title)]
     for hour in range(0, 25, 3):
-        x = at(hour, low_value).split(",")[0]
-        parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="10" y2="{height - bottom}"/>')
+        across = at(hour, low_value).split(",")[0]
+        parts.append(f'<line class="grid" x1="{across}" x2="{across}" y1="10" y2="{height - bottom}"/>')
         if clock:
-            parts.append(_text(float(x), height - bottom + 14, f"{(12 + hour) % 24:02d}:00", "middle"))
+            parts.append(_text(float(across), height - bottom + 14, f"{(12 + hour) % 24:02d}:00", "middle"))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         value = low_value + share * (top_value - low_value)
         y = float(at(0, value).split(",")[1])
         parts.append(_text(left - 6, y + 4, f"{value:,.0f}", "end"))
     if mark is not None:
-        y = at(0, mark).split(",")[1]
-        parts.append(f'<line class="mark" x1="{left}" x2="{width - 10}" y1="{y}" y2="{y}"/>')
+        level = at(0, mark).split(",")[1]
+        parts.append(f'<line class="mark" x1="{left}" x2="{width - 10}" y1="{level}" y2="{level}"/>')
     for place, line in enumerate(series):
         points = " ".join(at(hour, value) for hour, value in line.points)
         parts.append(f'<polyline class="line {escape(line.css)}" points="{points}"/>')
-        x = left + 8 + place * 130
+        start = left + 8 + place * 130
         parts.append(
-            f'<line class="line {escape(line.css)}" x1="{x}" x2="{x + 18}" y1="{height - 10}" y2="{height - 10}"/>'
+            f'<line class="line {escape(line.css)}" x1="{start}" x2="{start + 18}" y1="{height - 10}" y2="{height - 10}"/>'
         )
-        parts.append(_text(x + 24, height - 6, line.name, "start"))
+        parts.append(_text(start + 24, height - 6, line.name, "start"))
     parts.append(_text(4, 12, unit, "start"))
     return "".join([*parts, "</svg>"])
 

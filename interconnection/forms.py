@@ -36,11 +36,11 @@ class ApplicationForm(forms.Form):
     def request(self) -> Request:
         """Return what is asked for, in watts; raises InputError (NaN among them)."""
         data = self.cleaned_data
-        powers = {
+        facts: dict[str, Any] = {
             name.replace("_kw", "_w"): kilowatts_to_watts(data[name], where=name)
             for name in ("import_kw", "export_kw", "charger_import_kw", "charger_export_kw")
         }
-        need = kilowatts_to_watts(data["need_kwh_per_day"], where="need_kwh_per_day")
-        plain = {name: data[name] for name in ("name", "feeder", "bus", "phases", "charger_model", "charger_count",
-                                               "wanted", "protocol")}  # fmt: skip
-        return Request(**plain, **powers, need_wh_per_day=need)
+        facts["need_wh_per_day"] = kilowatts_to_watts(data["need_kwh_per_day"], where="need_kwh_per_day")
+        for name in ("name", "feeder", "bus", "phases", "charger_model", "charger_count", "wanted", "protocol"):
+            facts[name] = data[name]
+        return Request(**facts)

@@ -45,7 +45,10 @@ class SiteDevice(Protocol):
 class SiteServer(Protocol):
     """A running server of one site."""
 
-    port: int
+    @property
+    def port(self) -> int:
+        """Return the TCP port."""
+        ...
 
     def refresh(self) -> None:
         """Take new measurements into the points that are served."""

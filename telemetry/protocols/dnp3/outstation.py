@@ -116,7 +116,7 @@ class Dnp3SiteServer:
 
         return apply
 
-    def _check_latch(self, value: bool) -> CommandStatus | None:
+    def _check_latch(self, value: float) -> CommandStatus | None:
         """Refuse at SELECT already what could not be taken: parameters missing, old, over, too high."""
         if not value:
             return None
@@ -124,7 +124,7 @@ class Dnp3SiteServer:
             return CommandStatus.AUTOMATION_INHIBIT
         return None
 
-    def _latch(self, value: bool) -> None:
+    def _latch(self, value: float) -> None:
         if not value or self._check_latch(value) is not None:
             return
         staged, now = self._staged, self._device.monotonic()

@@ -50,7 +50,8 @@ class SunSpecSiteServer:
             if self._task.done():
                 self._task.result()
             await asyncio.sleep(0.005)
-        self.port = self._server.transport.sockets[0].getsockname()[1]
+        transport: Any = self._server.transport
+        self.port = transport.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """Stop listening."""
