@@ -155,7 +155,7 @@ def tokens(line: Line) -> list[Token]:
         after = position
         while after < end and text[after] in " \t":
             after += 1
-        if after < end and text[after] == "=" and not quoted and not name:
+        if after < end and text[after] == "=" and not name:
             name, position = value.lower(), after + 1
             while position < end and text[position] in " \t":
                 position += 1

@@ -318,7 +318,7 @@ class _Reader:
             return f"{name}=({' '.join(_show(number) for number in numbers(value, place))})"
         if name == "npts" and numbers(value, place)[0] > 1_000_000:
             raise ModelRefused("a load shape has more than a million points", where=str(place))
-        return f"{name}=({value})" if token.quoted or not value else f'{name}="{value}"'
+        return f'{name}="{value}"' if value and not re.search(r"[\s,|]", value) else f"{name}=({value})"
 
     def _series(self, name: str, token: Token, place: Place, path: Path) -> str:
         """Read a load shape's numbers ourselves and emit them."""
