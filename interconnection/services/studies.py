@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from django.db import transaction
@@ -73,11 +74,8 @@ def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None
     if not taken:
         return study
     request = StudyRequest.from_dict(study.request)
-    report = _Reporter(study_id, progress)
     try:
-        result = run_study(
-            study.version.text, study.version.sha256, request, workers=workers, progress=report, cancelled=report.cancelled
-        )
+        result = _run(study, request, progress, workers)
     except HeadroomError as error:
         status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
         Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
@@ -131,26 +129,30 @@ def fleet_need(hourly_kw: list[float], need_kwh_a_day: float) -> dict[str, Any]:
     }
 
 
-class _Reporter:
-    """Writes progress to the study's row at most twice a second, and reads there whether to stop."""
+def _run(
+    study: Study, request: StudyRequest, progress: Callable[[int, int], None] | None, workers: int | None
+) -> StudyResult:
+    """Run the study in a thread; this thread alone talks to the database: progress out, cancellation in."""
+    stop, state = threading.Event(), {"done": 0}
 
-    def __init__(self, study_id: int, also: Callable[[int, int], None] | None) -> None:
-        self._study, self._also = study_id, also
-        self._last = 0.0
-        self._stop = False
-        self._latest = 0
+    def report(done: int, total: int) -> None:
+        state["done"] = done
+        if progress is not None:
+            progress(done, total)
 
-    def __call__(self, done: int, total: int) -> None:
-        self._latest = done
-        if self._also is not None:
-            self._also(done, total)
-
-    def cancelled(self) -> bool:
-        """Return whether somebody cancelled the study; called between slices, in the workers' threads."""
-        now = time.monotonic()
-        if now - self._last > REPORT_EVERY_S:
-            self._last = now
-            rows = Study.objects.filter(pk=self._study)
-            rows.update(done_hours=self._latest)
-            self._stop = rows.filter(status=Study.CANCELLED).exists()
-        return self._stop
+    rows = Study.objects.filter(pk=study.pk)
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(
+            run_study,
+            study.version.text,
+            study.version.sha256,
+            request,
+            workers=workers,
+            progress=report,
+            cancelled=stop.is_set,
+        )
+        while not wait([future], timeout=REPORT_EVERY_S).done:
+            if rows.filter(status=Study.CANCELLED).exists():
+                stop.set()
+            rows.update(done_hours=state["done"])
+        return future.result()

@@ -1,0 +1,126 @@
+"""The control room's rows: the epoch never falls, the old leader writes nothing, old data says so."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from asgiref.testing import ApplicationCommunicator
+from django.test import Client
+from django.urls import reverse
+
+from derms.limits import Limit
+from telemetry import queries, services
+from telemetry.consumers import BoardConsumer
+from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reason
+from telemetry.models import GrantRow, LeaderLease
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(seconds=services.LEASE_S + 0.1)
+
+
+def grant(epoch: int, sequence: int = 1) -> Grant:
+    return Grant("depot", Limit(1000, 0), epoch, sequence, 0.0, 60.0, 0.0, Reason("thermal", "line.a", 0.5, "s"))
+
+
+def board(at: datetime) -> None:
+    site = {
+        "site": "depot",
+        "protocol": "dnp3",
+        "power_kw": 640.0,
+        "import_limit_kw": 1200.0,
+        "export_limit_kw": 90.0,
+        "flexible_import_kw": 1500.0,
+        "flexible_export_kw": 1500.0,
+        "failsafe_import_kw": 474.0,
+        "failsafe_export_kw": 86.0,
+        "heard": True,
+        "silent_s": 0,
+        "in_failsafe": False,
+        "stage": "obeys",
+        "state_of_charge_percent": 50.0,
+        "reason": "thermal at line.section_149_1, share 0.71",
+    }
+    shown = {
+        "mode": "automatic",
+        "problem": "",
+        "head_kw": 2000.0,
+        "loading_percent": 71.0,
+        "snapshot": "1-1",
+        "sites": [site],
+    }
+    shown |= {"element": "line.section_149_1", "v_min_pu": 0.98, "v_max_pu": 1.04, "load_scale": 1.0, "level": "head"}
+    services.record_cycle("ieee123", at, "1-1", 1, shown)
+
+
+def test_one_leads_at_a_time_and_each_leadership_has_a_higher_epoch(db: None) -> None:
+    first = services.take_lead("f", "a", NOW)
+    assert first == 1
+    assert services.take_lead("f", "b", NOW) is None
+    assert services.keep_lead("f", "a", first, NOW + timedelta(seconds=2))
+    assert services.take_lead("f", "b", LATER) is None, "the renewal counts"
+    second = services.take_lead("f", "b", LATER + timedelta(seconds=services.LEASE_S))
+    assert second == 2
+
+
+def test_a_leader_that_slept_cannot_go_on_under_its_old_epoch(db: None) -> None:
+    assert services.take_lead("f", "a", NOW) == 1
+    assert not services.keep_lead("f", "a", 1, LATER), "expired, even though nobody else took it"
+    assert services.take_lead("f", "a", LATER) == 2
+
+
+def test_the_old_leaders_raise_is_not_audited_and_writes_nothing(db: None) -> None:
+    services.take_lead("f", "a", NOW)
+    services.take_lead("f", "b", LATER)
+    assert LeaderLease.objects.get(feeder="f").epoch == 2
+    assert not services.audit_grants("f", [grant(1)])
+    assert GrantRow.objects.count() == 0
+    assert services.audit_grants("f", [grant(2)])
+
+
+def test_an_outcome_is_noted_once_per_grant(db: None) -> None:
+    services.take_lead("f", "a", NOW)
+    services.audit_grants("f", [grant(1)])
+    unknown = Acknowledgement(grant(1), Outcome.UNKNOWN, None)
+    services.record_outcomes([unknown, Acknowledgement(grant(1, 2), Outcome.ACKNOWLEDGED, None)])
+    assert list(GrantRow.objects.order_by("sequence").values_list("outcome", flat=True)) == ["unknown", "acknowledged"]
+
+
+def test_a_board_older_than_30_seconds_says_so(db: None) -> None:
+    board(NOW)
+    fresh, stale = queries.boards(NOW + timedelta(seconds=30))[0], queries.boards(NOW + timedelta(seconds=31))[0]
+    assert (fresh["stale"], stale["stale"]) == (False, True)
+
+
+def test_the_operations_page_explains_the_limit_and_shows_the_banner_when_nobody_controls(people: dict[str, Any]) -> None:
+    signed_in = Client()
+    signed_in.force_login(people["operator"])
+    board(datetime.now(UTC) - timedelta(seconds=60))
+    page = signed_in.get(reverse("operations")).content.decode()
+    assert 'id="banner" role="alert">' in page
+    assert "thermal at line.section_149_1, share 0.71" in page
+    board(datetime.now(UTC))
+    assert 'id="banner" role="alert" hidden>' in signed_in.get(reverse("operations")).content.decode()
+    assert signed_in.get(reverse("site", args=["ieee123", "depot"])).status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_board_comes_over_websocket_to_operators_and_to_nobody_else() -> None:
+    from tests.app.conftest import person
+
+    operator, stranger = await sync_to_async(person)("op", "operator"), await sync_to_async(person)("who")
+    await sync_to_async(board)(datetime.now(UTC))
+    for user, welcome in ((operator, True), (stranger, False)):
+        scope = {"type": "websocket", "path": "/ws/board/", "headers": [], "subprotocols": [], "user": user}
+        socket = ApplicationCommunicator(BoardConsumer.as_asgi(), scope)
+        await socket.send_input({"type": "websocket.connect"})
+        answer = await socket.receive_output(timeout=5)
+        assert (answer["type"] == "websocket.accept") is welcome
+        if welcome:
+            message = json.loads((await socket.receive_output(timeout=5))["text"])
+            assert message["boards"][0]["sites"][0]["site"] == "depot"
+        await socket.send_input({"type": "websocket.disconnect", "code": 1000})
+        await socket.wait(timeout=5)
