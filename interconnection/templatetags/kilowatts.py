@@ -1,0 +1,15 @@
+"""Watts as people read them: kilowatts, rounded **down** to 0.1: what is shown is never looser than what is signed."""
+
+from __future__ import annotations
+
+from django import template
+
+register = template.Library()
+
+
+@register.filter
+def kw(watts: int) -> str:
+    """Return a magnitude in watts as kilowatts with thousands' commas, rounded down to 0.1."""
+    tenths = int(watts) // 100
+    whole, part = divmod(tenths, 10)
+    return f"{whole:,}.{part}" if part else f"{whole:,}"
