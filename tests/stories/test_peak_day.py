@@ -25,7 +25,8 @@ def runs() -> dict[str, Any]:
     terms = Terms(
         site="depot", feeder=model.name, feeder_sha256=model.sha256, bus="250", phases=(1, 2, 3), firm=FIRM,
         flexible=depot.nameplate, failsafe=FIRM, ramp_w_per_s=150_000, response_s=10, telemetry_s=10, lease_s=60,
-        protocol="dnp3", curtailment=Curtailment(811, 1.5, 1014, 1.9), starts=date(2026, 1, 1), ends=None, study_sha256="0" * 64,
+        protocol="dnp3", curtailment=Curtailment(811, 1.5, 1014, 1.9),
+        starts=date(2026, 1, 1), ends=None, study_sha256="0" * 64,
     )  # fmt: skip
     return Story(model.text, terms, depot, PEAK_HOUR, step_s=30.0).play(["unmanaged", "link_cut"])
 
