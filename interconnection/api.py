@@ -10,7 +10,7 @@ from typing import Any
 from django.urls import reverse
 from django_q.tasks import async_task
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import serializers, status
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.exceptions import PermissionDenied
@@ -29,6 +29,7 @@ from interconnection.services import offers as offer_services
 from interconnection.services import studies as study_services
 
 
+@extend_schema_field({"type": "number", "minimum": 0, "description": "kilowatts"})
 class Kilowatts(serializers.Field[float, Any, float, Any]):
     """A finite, non-negative JSON number of kilowatts; `true`, text and NaN are refused."""
 
@@ -44,6 +45,7 @@ class Kilowatts(serializers.Field[float, Any, float, Any]):
         return float(value) / 1000.0
 
 
+@extend_schema_field({"type": "integer", "minimum": 1, "maximum": 100000})
 class Count(serializers.Field[int, Any, int, Any]):
     """A whole JSON number from 1 to 100,000."""
 

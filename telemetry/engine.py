@@ -13,13 +13,14 @@ from typing import Protocol
 from derms.agreement import Terms
 from derms.clock import Clock
 from derms.errors import HeadroomError, RemoteError
+from derms.grid.envelope import Site
 from derms.limits import Limit
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.decide import Decision, Target, decide, due, to_grant
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Quality, Reading, Reason
 from telemetry.control.settings import ControlSettings
 from telemetry.control.site_book import SiteBook
-from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading, SiteAsk
+from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
 from telemetry.protocols.ports import SitePort
 
 
@@ -27,7 +28,7 @@ class EnvelopeSolver(Protocol):
     """What the wires can take, given what was measured."""
 
     async def solve(
-        self, *, hour: int, head: HeadReading, asks: Sequence[SiteAsk], settings: ControlSettings
+        self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
     ) -> EnvelopeAnswer:
         """Return targets that are feasible together at every corner; raises NotConverged or LocalError."""
         ...
@@ -160,7 +161,7 @@ class ControlEngine:
         except HeadroomError as error:
             return None, str(error)
 
-    def _ask(self, site: str, now: float) -> SiteAsk:
+    def _ask(self, site: str, now: float) -> Site:
         book = self.books[site]
         terms, reading = book.terms, book.last_reading
         fresh = book.fresh(now) and reading is not None and reading.quality is Quality.GOOD
@@ -168,12 +169,12 @@ class ControlEngine:
         power = reading.power_w if fresh and reading else None
         if power is not None:  # a site above its limit takes that room from the others until it comes down
             reserved = reserved.cover(Limit.of(max(power, 0.0), max(-power, 0.0)))
-        return SiteAsk(
-            site=site,
+        return Site(
+            name=site,
             bus=terms.bus,
             phases=terms.phases,
-            power_w=power,
-            reactive_var=reading.reactive_var if fresh and reading else 0.0,
+            p_w=power,
+            q_var=reading.reactive_var if fresh and reading else 0.0,
             failsafe=terms.failsafe,
             flexible=terms.flexible,
             reserved=reserved,

@@ -12,7 +12,7 @@ from derms.sandbox.feeder_process import FeederProcess
 from telemetry.control.decide import Target
 from telemetry.control.grant import Reason
 from telemetry.control.settings import ControlSettings
-from telemetry.control.state import EnvelopeAnswer, HeadReading, SiteAsk
+from telemetry.control.state import EnvelopeAnswer, HeadReading
 
 SOLVE_S = 8.0
 """A cycle lasts 10 s: a solution that takes longer is no solution."""
@@ -28,13 +28,13 @@ class FeederEnvelopeSolver:
         self._scale = 1.0
 
     async def solve(
-        self, *, hour: int, head: HeadReading, asks: Sequence[SiteAsk], settings: ControlSettings
+        self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
     ) -> EnvelopeAnswer:
         """Return targets for all sites; raises NotConverged when the state is not known, LocalError when we fail."""
         request = EnvelopeRequest(
             hour=hour,
             head_w=head.power_w,
-            sites=tuple(_site(ask) for ask in asks),
+            sites=tuple(asks),
             criteria=self._criteria,
             elements=self._elements,
             thermal_margin=settings.thermal_margin,
@@ -54,13 +54,6 @@ class FeederEnvelopeSolver:
             corners_checked=raw["corners"],
             shrunk=raw["shrunk"],
         )
-
-
-def _site(ask: SiteAsk) -> Site:
-    return Site(
-        ask.site, ask.bus, ask.phases, ask.power_w, ask.reactive_var, ask.failsafe, ask.flexible, ask.reserved,
-        ask.in_force, ask.controllable,
-    )  # fmt: skip
 
 
 def _target(raw: dict) -> Target:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from derms.limits import Limit
 from telemetry.control.compliance import Stage
 from telemetry.control.decide import Target
 from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading
@@ -30,26 +29,6 @@ class HeadReading:
             and math.isfinite(self.reactive_var)
             and 0.0 <= now - self.received <= stale_s
         )
-
-
-@dataclass(frozen=True, slots=True)
-class SiteAsk:
-    """One site as the envelope needs it: where it is, what it does, what it must and may get.
-
-    `power_w`, `reactive_var`: measured, import positive; None where nothing fresh is known. `reserved`: what it may
-    be doing whatever we send now. `controllable`: whether a grant can reach it in this cycle.
-    """
-
-    site: str
-    bus: str
-    phases: tuple[int, ...]
-    power_w: float | None
-    reactive_var: float
-    failsafe: Limit
-    flexible: Limit
-    reserved: Limit
-    in_force: Limit
-    controllable: bool
 
 
 @dataclass(frozen=True, slots=True)

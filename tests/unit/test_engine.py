@@ -18,13 +18,14 @@ from hypothesis import strategies as st
 
 from derms.clock import VirtualClock
 from derms.errors import NotConverged, OutcomeUnknown, RemoteError
+from derms.grid.envelope import Site
 from derms.limits import Limit
 from telemetry.control.compliance import Stage
 from telemetry.control.decide import Target
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Quality, Reading, Reason
 from telemetry.control.settings import ControlSettings
 from telemetry.control.site_lease import SiteLease, Verdict
-from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading, SiteAsk
+from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
 from telemetry.engine import ControlEngine
 from tests.unit.terms import terms
 
@@ -100,10 +101,10 @@ class FakeSolver:
 
     room_w: int
     broken: bool = False
-    asked: list[Sequence[SiteAsk]] = field(default_factory=list)
+    asked: list[Sequence[Site]] = field(default_factory=list)
 
     async def solve(
-        self, *, hour: int, head: HeadReading, asks: Sequence[SiteAsk], settings: ControlSettings
+        self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
     ) -> EnvelopeAnswer:
         if self.broken:
             raise NotConverged("planted")
@@ -114,7 +115,7 @@ class FakeSolver:
             others = sum(max(o.reserved.import_w, 0) for o in asks if o is not ask)
             share = max(0, min(ask.flexible.import_w, self.room_w - others))
             export = max(0, min(ask.flexible.export_w, self.room_w - others))
-            targets[ask.site] = Target(Limit(share, export), Reason("thermal", "line.head", 1.0, ""))
+            targets[ask.name] = Target(Limit(share, export), Reason("thermal", "line.head", 1.0, ""))
         return EnvelopeAnswer(targets, 1.0, "head", 50.0, "line.head", 0.98, 1.02, 2, False)
 
 
@@ -292,7 +293,7 @@ def test_a_stuck_site_is_locked_after_a_minute_and_its_power_is_reserved_for() -
         world.run(10)
     assert world.engine.ladders["a"].stage is Stage.LOCKED
     assert world.sites["a"].limit() == FAILSAFE
-    ask = next(ask for ask in world.solver.asked[-1] if ask.site == "a")
+    ask = next(ask for ask in world.solver.asked[-1] if ask.name == "a")
     assert ask.reserved.import_w >= 2_900_000
     assert not ask.controllable
     assert world.sites["b"].limit() == FAILSAFE, "the others are trimmed meanwhile"
