@@ -28,10 +28,11 @@ WRITABLE_FUNCTIONS = (6, 16)
 class SunSpecSiteServer:
     """One site's SunSpec server; create it with `serve_sunspec`."""
 
-    def __init__(self, device: SiteDevice, host: str, port: int, *, watt_scale: int = 0) -> None:
+    def __init__(self, device: SiteDevice, host: str, port: int, *, watt_scale: int | None = None) -> None:
         if host in ("", "0.0.0.0", "::"):  # noqa: S104  (refused, not bound)
             raise InputError("Modbus does not listen on every address", where="host", remedy="Name one address.")
-        self._device, self._host, self._watt_scale = device, host, watt_scale
+        self._device, self._host = device, host
+        self._watt_scale = _scale_for(device.nameplate) if watt_scale is None else watt_scale
         self._order = device.lease.order_floor[1]
         self._models = {number: sunspec.Model(number) for number in MODELS}
         self._fill_static()
@@ -168,6 +169,14 @@ class SunSpecSiteServer:
         seconds = float(min(control.WSetRvrtTms.value, control.WMaxLimPctRvrtTms.value))
         self._device.lease.offer(limit, epoch=0, sequence=self._order, ttl_s=seconds, stamp=now, now=now)
         self._show_lease()
+
+
+def _scale_for(nameplate: Limit) -> int:
+    """Return the smallest power of ten at which twice the nameplate fits a signed register."""
+    scale = 0
+    while 2 * max(nameplate.import_w, nameplate.export_w) > 32_767 * 10**scale:
+        scale += 1
+    return scale
 
 
 async def serve_sunspec(device: SiteDevice, host: str = "127.0.0.1", port: int = 0, **options: int) -> SunSpecSiteServer:
