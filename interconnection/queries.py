@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from derms.agreement import Terms
 from derms.errors import NotFound
+from interconnection import states
 from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
 
@@ -53,7 +54,8 @@ def feeder(name: str) -> Feeder:
 
 def agreements_in_force(on: date, feeder_name: str | None = None) -> list[Terms]:
     """Return the terms that the control room must obey on a day, in order of acceptance."""
-    rows = Agreement.objects.order_by("accepted", "pk")
+    over = (states.ENDED, states.WITHDRAWN)
+    rows = Agreement.objects.exclude(offer__application__state__in=over).order_by("accepted", "pk")
     if feeder_name is not None:
         rows = rows.filter(offer__application__feeder__name=feeder_name)
     found = [row.terms for row in rows]

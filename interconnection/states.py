@@ -28,7 +28,7 @@ TABLE = (
     Transition("offer", (STUDY,), OFFER, ("engineer",)),
     Transition("accept", (OFFER,), ACCEPTED, ("applicant",)),
     Transition("permit", (ACCEPTED,), PERMITTED, ("engineer",)),
-    Transition("end", (PERMITTED,), ENDED, ("engineer",)),
+    Transition("end", (ACCEPTED, PERMITTED), ENDED, ("engineer",)),
     Transition("withdraw", (DRAFT, SUBMITTED, STUDY, OFFER, ACCEPTED), WITHDRAWN, ("applicant", "engineer")),
 )
 BY_ACTION = {transition.action: transition for transition in TABLE}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from derms.grid.capacity import StudyRequest, electrical_findings, study_hours
+from derms.grid.certificate import certificate
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.opendss import Circuit
@@ -61,5 +62,6 @@ CALLS: dict[str, Call] = {
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
+    "certificate": certificate,
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }

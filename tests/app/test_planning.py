@@ -121,6 +121,8 @@ def test_what_was_signed_is_what_the_control_room_reads(
     answer = json.loads(studied.result)
     assert terms.firm.import_w <= answer["firm_import_kw"] * 1000
     assert queries.agreements_in_force(date(2025, 12, 31)) == []
+    move(Application.objects.get(pk=application.pk), "end", actor="engineer")
+    assert queries.agreements_in_force(date(2026, 6, 1)) == []
 
 
 def test_a_second_acceptance_a_second_offer_and_an_edit_are_refused(

@@ -8,6 +8,7 @@ import pytest
 
 from derms.errors import NotConverged
 from derms.feeders import shipped
+from derms.grid.certificate import certificate
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.envelope import EnvelopeRequest, Site, envelope
@@ -99,3 +100,13 @@ def test_nobody_is_raised_into_room_that_another_may_still_be_using(circuit: Cir
     free = envelope(circuit, ask(circuit, elements, 490, low, other(reserved=NOTHING, in_force=NOTHING)))
     held = envelope(circuit, ask(circuit, elements, 490, low, late))
     assert held.granted["depot"].limit.import_w <= free.granted["depot"].limit.import_w
+
+
+def test_the_failsafe_certificate_holds_for_the_firm_limit_and_not_for_more(
+    circuit: Circuit, elements: tuple[str, ...]
+) -> None:
+    """Invariant 11: the sum of failsafe limits is feasible in every hour."""
+    site = ["250", [1, 2, 3], 474_400, 86_600]
+    assert certificate(circuit, {"sites": [site], "elements": elements}) == {"holds": True, "hours": 8760}
+    broken = certificate(circuit, {"sites": [site, ["66", [1, 2, 3], 50_000, 0]], "elements": elements})
+    assert (broken["holds"], broken["side"], broken["criterion"]) == (False, "import", "thermal")

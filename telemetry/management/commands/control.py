@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from derms.agreement import Terms
 from derms.clock import SystemClock
-from derms.errors import HeadroomError, LocalError
+from derms.errors import Conflict, HeadroomError, LocalError
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
@@ -29,6 +29,7 @@ from telemetry.recorder import DatabaseRecorder
 from telemetry.solver import FeederEnvelopeSolver
 
 WAIT_S = 2.0
+CERTIFY_S = 1800.0
 
 
 class DatabaseLeadership:
@@ -99,6 +100,7 @@ async def _control(version: FeederVersion, terms: list[Terms], cycle_s: float) -
                 [item.bus, list(item.phases), 0.1 * max(item.flexible.import_w, item.flexible.export_w)] for item in terms
             ]
             elements = model.call("participants", {"sites": places})["elements"]
+            await _certify(model, terms, elements)
             ports = await _ports(terms, master, clock, stop)
             engine = ControlEngine(
                 feeder=feeder_name, terms=terms, ports=ports, solver=FeederEnvelopeSolver(model, elements),
@@ -115,6 +117,20 @@ async def _control(version: FeederVersion, terms: list[Terms], cycle_s: float) -
         renewing.cancel()
         await master.close()
         recorder.close()
+
+
+async def _certify(model: FeederProcess, terms: list[Terms], elements: list[str]) -> None:
+    """Publish nothing on a feeder where all sites at their failsafe limits would break a criterion in some hour."""
+    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in terms]
+    arguments = {"sites": sites, "elements": elements}
+    answer = await asyncio.to_thread(model.call, "certificate", arguments, timeout_s=CERTIFY_S)
+    if not answer["holds"]:
+        raise Conflict(
+            f"no failsafe certificate: {answer['criterion']} at {answer['element']} with every site at its failsafe "
+            f"{answer['side']} limit in hour {answer['hour']}",
+            where=terms[0].feeder,
+            remedy="Restudy the newest agreement with the others in place, or end one.",
+        )
 
 
 async def _renew(leadership: DatabaseLeadership, stop: asyncio.Event) -> None:

@@ -96,6 +96,9 @@ class Command(BaseCommand):
         """File, study, offer and accept, by the same services that people use."""
         applicant, engineer = _person("demo-applicant", "applicant"), _person("demo-engineer", "engineer")
         with transaction.atomic():
+            # An earlier demo's agreement on this feeder ends: two depots at one bus would need a study together.
+            for earlier in Application.objects.filter(applicant=applicant, feeder=version.feeder, state="accepted"):
+                move(earlier, "end", actor=str(engineer))
             application = file_application(
                 Request(
                     name="Bus depot", feeder=version.feeder.name, bus=bus, phases="123",
