@@ -26,7 +26,7 @@ ENOUGH = 0.005
 
 @dataclass
 class Tally:
-    """What became of the fleet so far."""
+    """What became of the fleet so far: energy at the chargers' mains side, and what the batteries lack."""
 
     delivered_wh: float = 0.0
     late: int = 0
@@ -76,7 +76,7 @@ class SiteController:
         self.power[~plugged] = 0.0
         stored = into_battery_w(self.power, self.kind.rated_w) * seconds / 3600.0
         self.state = np.minimum(1.0, self.state + stored / self.kind.battery_wh)
-        self.tally.delivered_wh += float(stored.sum())
+        self.tally.delivered_wh += self.power_w() * seconds / 3600.0
         if self.lease.in_failsafe(now):
             self.tally.failsafe_s += seconds
 
