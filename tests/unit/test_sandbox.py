@@ -91,7 +91,7 @@ def test_text_that_is_no_feeder_and_too_much_processor_time_are_errors(text: str
     with pytest.raises(ModelRefused):
         FeederProcess("clear\nnew nonsense.x\n")
     request = StudyRequest("671", (1, 2, 3), 5_000_000, 5_000_000, tuple(range(8760)))
-    with FeederProcess(text, bounds=Bounds(cpu_s=2)) as feeder, pytest.raises(LocalError, match="died"):
+    with FeederProcess(text, bounds=Bounds(cpu_s=6)) as feeder, pytest.raises(LocalError, match="died"):
         feeder.call("study_hours", {"request": request.to_dict(), "hours": list(range(8760)) * 5})
 
 
