@@ -105,6 +105,16 @@ class Circuit:
         self._check_energised()
         self._index()
 
+    @property
+    def engine(self) -> Any:
+        """Return the OpenDSS context, for `extraction` only."""
+        return self._dss
+
+    @property
+    def load_mult(self) -> float:
+        """Return the model's own LoadMult."""
+        return self._file_load_mult
+
     # -- making one ---------------------------------------------------------------------------------------------
 
     @classmethod
