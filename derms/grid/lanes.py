@@ -15,6 +15,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
+import derms.grid.kernel_cache  # noqa: F401
+
 WIDTH = 16
 _FLAGS = ("contract", "nsz", "arcp")
 _I1, _I32 = ir.IntType(1), ir.IntType(32)
@@ -227,6 +229,18 @@ def any_outside(typing_context, value, low, high):  # type: ignore[no-untyped-de
         return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(WIDTH), (1 << WIDTH) - 1))
 
     return types.boolean(lanes, types.float64, types.float64), generate
+
+
+@intrinsic
+def any_positive(typing_context, value):  # type: ignore[no-untyped-def]
+    """Return whether any lane is above 0, or is not a number."""
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        zero = ir.Constant(_VECTOR, [0.0] * WIDTH)
+        bits = builder.bitcast(builder.fcmp_unordered(">", arguments[0], zero), ir.IntType(WIDTH))
+        return builder.icmp_unsigned("!=", bits, ir.Constant(ir.IntType(WIDTH), 0))
+
+    return types.boolean(lanes), generate
 
 
 @intrinsic

@@ -12,8 +12,12 @@ from derms.grid.sweep import FAR, step_to_first
 
 MOST_ITERATIONS = 30
 MOST_ROUNDS = 40
-CHANGE = 4e-13
-"""Sum of squared relative corrections below which a point counts as exact (6e-7 pu in one node's step)."""
+CHANGE = 1e-7
+"""Root mean square of the nodes' last relative correction below which a point counts as exact."""
+ROUGH = (1e-4, 3e-6)
+"""The same for the first two points of a search, which only say where to look next."""
+NEAR = 1e-3
+"""The search ends this close to the limit, relative: from an exact point there the parabola's own error is below 1e-6."""
 DIVERGED, NOT_FOUND = -2.0, -3.0
 """Codes of `which`: the power flow has no solution beyond; the search did not end."""
 
@@ -47,7 +51,7 @@ def find_limits(  # type: ignore[no-untyped-def]
         sign = 1.0 if side == 0 else -1.0
         for i in range(2 * size):
             store(voltage, i, load(base, i) + spread(0.0))
-        step_to_first(watched, voltage, base, base_rows, first, far, sign, best, code)
+        step_to_first(watched, voltage, base, base_rows, first, far, sign, cap[side : side + 1], best, code)
         _one_side(
             ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap[side], tolerance, work, path, sign,
             best, code, limit[side], which[side], rounds[side],
@@ -97,8 +101,9 @@ def _one_side(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     voltage, rhs, first, marked, path_store, small = work
     low, high = np.zeros(WIDTH), np.full(WIDTH, FAR)
-    at, done = np.zeros((1, WIDTH)), np.zeros(WIDTH, dtype=np.bool_)
-    last_code, fine = np.full(WIDTH, -1.0), np.zeros(WIDTH, dtype=np.bool_)
+    at, reach, done = np.zeros((1, WIDTH)), np.zeros((1, WIDTH)), np.zeros(WIDTH, dtype=np.bool_)
+    last_code = np.full(WIDTH, -1.0)
+    fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(best[0, lane], cap[lane]))
         last_code[lane] = code[0, lane]
@@ -107,16 +112,19 @@ def _one_side(  # type: ignore[no-untyped-def]
         which[lane] = -1.0 if cap[lane] <= 0.0 else code[0, lane]
     _jump(ref, base, first, at, sign, path, voltage)
     for turn in range(MOST_ROUNDS):
-        _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, fine)
+        wanted = ROUGH[turn] if turn < len(ROUGH) else CHANGE
+        _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, wanted, fine, exact)
         complete(ref, marked, voltage, rhs)
-        step_to_first(watched, voltage, base, base_rows, first, at, sign, best, code)
+        for lane in range(WIDTH):
+            reach[0, lane] = FAR if not done[lane] else -FAR
+        step_to_first(watched, voltage, base, base_rows, first, at, sign, reach, best, code)
         left = 0
         for lane in range(WIDTH):
             if done[lane]:
                 best[0, lane] = 0.0
                 continue
             rounds[lane] += 1.0
-            _judge(lane, fine[lane], at, cap, tolerance, low, high, best, code, last_code, limit, which, done)
+            _judge(lane, fine[lane], exact[lane], at, cap, tolerance, low, high, best, code, last_code, limit, which, done)
             left += not done[lane]
         if left == 0:
             return
@@ -127,10 +135,11 @@ def _one_side(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge(lane, fine, at, cap, tolerance, low, high, best, code, last_code, limit, which, done):  # type: ignore[no-untyped-def]
+def _judge(lane, fine, exact, at, cap, tolerance, low, high, best, code, last_code, limit, which, done):  # type: ignore[no-untyped-def]
     """Decide what one lane does after a point: end, or the next step in `best`."""
     now = at[0, lane]
     if not fine:
+        exact = True
         high[lane], last_code[lane] = now, DIVERGED
         step = 0.5 * (low[lane] - now)
     else:
@@ -140,9 +149,8 @@ def _judge(lane, fine, at, cap, tolerance, low, high, best, code, last_code, lim
         else:
             high[lane] = min(high[lane], now)
             last_code[lane] = code[0, lane]
-        if (step >= 0.0 and now >= cap[lane]) or abs(step) <= tolerance:
-            limit[lane] = min(now + min(step, 0.0), cap[lane])
-            limit[lane] = max(limit[lane], 0.0)
+        if exact and ((step >= 0.0 and now >= cap[lane]) or abs(step) <= max(tolerance, NEAR * now)):
+            limit[lane] = max(0.0, min(now + step, cap[lane]))
             which[lane] = -1.0 if step >= 0.0 and now >= cap[lane] else code[0, lane]
             done[lane] = True
             best[0, lane] = 0.0
@@ -150,7 +158,7 @@ def _judge(lane, fine, at, cap, tolerance, low, high, best, code, last_code, lim
     target = min(max(now + step, 1.0), cap[lane])
     if target >= high[lane] or target <= low[lane] or step <= -FAR or not np.isfinite(target):
         target = 0.5 * (low[lane] + min(high[lane], 2.0 * now + 1.0))
-    if high[lane] - low[lane] <= tolerance or target == now:
+    if exact and (high[lane] - low[lane] <= tolerance or target == now):
         limit[lane], which[lane], done[lane] = low[lane], last_code[lane], True
         best[0, lane] = 0.0
         return
@@ -158,17 +166,21 @@ def _judge(lane, fine, at, cap, tolerance, low, high, best, code, last_code, lim
 
 
 @njit(cache=True, nogil=True)
-def _settle_point(ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, small, fine):  # type: ignore[no-untyped-def]
-    """Iterate until every lane's point is exact, or is seen not to be; at least two steps."""
+def _settle_point(  # type: ignore[no-untyped-def]
+    ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, small, wanted, fine, exact
+):
+    """Iterate until every lane's point is as good as `wanted` (`fine`) or seen never to be; note which are `exact`."""
     scratch, change = small[:4], small[4:5]
-    for count in range(MOST_ITERATIONS):
+    count = ref.factors.row_start.size - 1 - ref.factors.tail
+    for _ in range(MOST_ITERATIONS):
         iterate(ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, scratch, change)
         open_lanes = 0
         for lane in range(WIDTH):
-            fine[lane] = change[0, lane] <= CHANGE
+            fine[lane] = change[0, lane] <= wanted * wanted * count
+            exact[lane] = change[0, lane] <= CHANGE * CHANGE * count
             # A lane that runs away (or is not a number) holds nobody up.
             open_lanes += not fine[lane] and change[0, lane] < 1e4
-        if open_lanes == 0 and count > 0:
+        if open_lanes == 0:
             return
 
 
@@ -224,13 +236,14 @@ def _look_beyond(  # type: ignore[no-untyped-def]
 ):
     """Set `odd` where all criteria hold again at one and a half times the limit: the feasible set has a hole."""
     voltage, rhs, first, marked, path_store, small = work
-    at, fine = np.zeros((1, WIDTH)), np.zeros(WIDTH, dtype=np.bool_)
+    at = np.zeros((1, WIDTH))
+    fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(max(1.5 * limit[lane], limit[lane] + 0.05 * cap[lane]), cap[lane]))
     _jump(ref, base, first, at, sign, path, voltage)
-    _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, fine)
+    _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, CHANGE, fine, exact)
     complete(ref, marked, voltage, rhs)
-    step_to_first(watched, voltage, base, base_rows, first, at, sign, best, code)
+    step_to_first(watched, voltage, base, base_rows, first, at, sign, np.full((1, WIDTH), FAR), best, code)
     for lane in range(WIDTH):
         held = fine[lane] and best[0, lane] >= 0.0
         odd[lane] = 1.0 if held and which[lane] >= 0.0 and at[0, lane] > limit[lane] + 1.0 else 0.0

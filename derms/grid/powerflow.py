@@ -19,7 +19,7 @@ from derms.grid.lanes import WIDTH, load, spread, store
 from derms.grid.load_law import BranchArrays, currents_and_slopes, kernel_arrays, subtract_load_currents
 from derms.grid.network import ComplexArray, FloatArray, Network
 
-CONVERGED_PU = 1e-9
+CONVERGED_PU = 1e-7
 MOST_NEWTON_STEPS = 30
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from numba import njit
 
 from derms.grid.elimination import IndexArray
-from derms.grid.lanes import load, maximum, spread, square_root, store, where_positive
+from derms.grid.lanes import any_positive, load, maximum, spread, square_root, store, where_positive
 from derms.grid.network import FloatArray
 
 FAR = 1e30
@@ -49,34 +49,56 @@ def _tangent(voltage, base, first, over, sign, i):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def step_to_first(watched, voltage, base, base_rows, first, at, sign, best, which):  # type: ignore[no-untyped-def]
-    """Fill `best` (1, 16) with the least step in watts and `which` with its constraint.
+def _rise(ahead, slope, bend):  # type: ignore[no-untyped-def]
+    """How much a parabola (or, with bend 0, its tangent) has risen at `ahead`, at least nothing."""
+    return maximum(ahead * (slope + ahead * bend), spread(0.0))
+
+
+@njit(cache=True, nogil=True)
+def _node_step(below, above, slope, bend):  # type: ignore[no-untyped-def]
+    """The step at which a node's voltage meets its limit; `below`, `above`: by how much it is beyond each, volts²."""
+    beyond = where_positive(slope, above, below)
+    behind = where_positive(slope, below, above)
+    bend = where_positive(slope, bend, 0.0 - bend)
+    steep = where_positive(slope, slope, 0.0 - slope)
+    root = steep * steep - 4.0 * bend * beyond
+    step = (-2.0) * beyond / (steep + square_root(maximum(root, 0.0)))
+    step = where_positive(root, step, where_positive(beyond, step, spread(FAR)))
+    return where_positive(behind, spread(-FAR), step)
+
+
+@njit(cache=True, nogil=True)
+def _row_step(beyond, slope, bend):  # type: ignore[no-untyped-def]
+    """The step at which a current meets its rating: the parabola's larger root, also behind a reversal of the flow."""
+    root = slope * slope - 4.0 * bend * beyond
+    stem = square_root(maximum(root, 0.0))
+    step = where_positive(slope, (-2.0) * beyond, stem - slope) / where_positive(slope, slope + stem, 2.0 * bend)
+    return where_positive(beyond, where_positive(slope, step, spread(-FAR)), step)
+
+
+@njit(cache=True, nogil=True)
+def step_to_first(watched, voltage, base, base_rows, first, at, sign, reach, best, which):  # type: ignore[no-untyped-def]
+    """Fill `best` (1, 16) with the least step in watts, `reach` (1, 16) at most, and `which` with its constraint (-1: none).
 
     `voltage` (2n, 16): the point reached at `at` (1, 16) watts; `base` (2n,) or (2n, 16); `base_rows` (2r,) or (2r, 16):
     currents at the base point; `first` (2n, 16): the tangent at the base for import; `sign` 1 for import, -1 for export.
     At the base point itself give `at` = inf. Constraints are numbered: nodes of `watched` twice (low, then high at +1),
-    then rows, then power groups.
+    then rows, then power groups. A constraint whose parabola stays inside up to the least step so far costs no root.
     """
     over = 2.0 / load(at, 0)
-    back = spread(-FAR)
-    least, code = spread(FAR), spread(-1.0)
+    least, code = load(reach, 0), spread(-1.0)
     for w in range(watched.nodes.size):
         i = 2 * watched.nodes[w]
         vr, vi = load(voltage, i), load(voltage, i + 1)
         tr, ti = _tangent(voltage, base, first, over, sign, i), _tangent(voltage, base, first, over, sign, i + 1)
         now, slope, bend = vr * vr + vi * vi, 2.0 * (vr * tr + vi * ti), tr * tr + ti * ti
         below, above = load(watched.low2, w) - now, now - load(watched.high2, w)
-        beyond = where_positive(slope, above, below)
-        behind = where_positive(slope, below, above)
-        bend = where_positive(slope, bend, 0.0 - bend)
-        steep = where_positive(slope, slope, 0.0 - slope)
-        root = steep * steep - 4.0 * bend * beyond
-        step = (-2.0) * beyond / (steep + square_root(maximum(root, 0.0)))
-        step = where_positive(root, step, where_positive(beyond, step, spread(FAR)))
-        step = where_positive(behind, back, step)
-        number = where_positive(slope, spread(2.0 * w + 1.0), spread(2.0 * w))
-        code = where_positive(least - step, number, code)
-        least = where_positive(least - step, step, least)
+        ahead = maximum(least, spread(0.0))
+        if any_positive(maximum(above + _rise(ahead, slope, bend), below + maximum(0.0 - ahead * slope, spread(0.0)))):
+            step = _node_step(below, above, slope, bend)
+            number = where_positive(slope, spread(2.0 * w + 1.0), spread(2.0 * w))
+            code = where_positive(least - step, number, code)
+            least = where_positive(least - step, step, least)
     first_row = 2.0 * watched.nodes.size
     for r in range(watched.start.size - 1):
         ir, ii, jr, ji = spread(0.0), spread(0.0), spread(0.0), spread(0.0)
@@ -88,21 +110,20 @@ def step_to_first(watched, voltage, base, base_rows, first, at, sign, best, whic
             ii = ii + h * vr + g * vi
             jr = jr + g * fr - h * fi
             ji = ji + h * fr + g * fi
-        moved = (jr * jr + ji * ji) * watched.share2[r]
-        jr = (ir - load(base_rows, 2 * r)) * over - sign * jr
-        ji = (ii - load(base_rows, 2 * r + 1)) * over - sign * ji
+        tr = (ir - load(base_rows, 2 * r)) * over - sign * jr
+        ti = (ii - load(base_rows, 2 * r + 1)) * over - sign * ji
         beyond = ir * ir + ii * ii - load(watched.amps2, r)
-        slope, bend = 2.0 * (ir * jr + ii * ji), jr * jr + ji * ji
-        root = slope * slope - 4.0 * bend * beyond
-        stem = square_root(maximum(root, 0.0))
-        step = where_positive(slope, (-2.0) * beyond, stem - slope) / where_positive(slope, slope + stem, 2.0 * bend)
-        step = where_positive(beyond, where_positive(slope, step, back), step)
-        step = where_positive(moved - 1.0 + 2.0 * (watched.share2[r] == 0.0), step, spread(FAR))
-        code = where_positive(least - step, spread(first_row + r), code)
-        least = where_positive(least - step, step, least)
+        slope, bend = 2.0 * (ir * tr + ii * ti), tr * tr + ti * ti
+        if any_positive(beyond + _rise(maximum(least, spread(0.0)), slope, bend)):
+            step = _row_step(beyond, slope, bend)
+            if watched.share2[r] > 0.0:
+                step = where_positive((jr * jr + ji * ji) * watched.share2[r] - 1.0, step, spread(FAR))
+            code = where_positive(least - step, spread(first_row + r), code)
+            least = where_positive(least - step, step, least)
     store(best, 0, least)
     store(which, 0, code)
-    _powers(watched, voltage, base, base_rows, first, over, sign, best, which)
+    if watched.power_start.size > 1:
+        _powers(watched, voltage, base, base_rows, first, over, sign, best, which)
 
 
 @njit(cache=True, nogil=True)
