@@ -27,7 +27,8 @@ SAME = 1e-5
 class CriteriaSettings:
     """What the network must keep. Voltages and loadings per unit; reverse power in watts at the head.
 
-    `rule`: "strict", or "no_worse" than the base state. `voltage_scope`: "mv" or "all" nodes.
+    `rule`: "strict"; "no_worse" than the base state; or "masked": what the base state breaks is not looked at again.
+    `voltage_scope`: "mv" or "all" nodes.
     `reverse_power_w`: the largest flow out of the feeder at its head; None switches the criterion off.
     `participation`: an element counts as thermal when at least this share of the site's power flows through it; a
     service transformer on another lateral, whose own load only follows the voltage, is that lateral's business.
@@ -49,8 +50,8 @@ class CriteriaSettings:
             raise InputError(f"thermal limit {self.thermal_pu} pu is outside 0.1..3", where="thermal_pu")
         if self.voltage_scope not in ("mv", "all"):
             raise InputError(f"unknown voltage scope {self.voltage_scope!r}", where="voltage_scope", remedy="mv or all")
-        if self.rule not in ("strict", "no_worse"):
-            raise InputError(f"unknown rule {self.rule!r}", where="rule", remedy="strict or no_worse")
+        if self.rule not in ("strict", "no_worse", "masked"):
+            raise InputError(f"unknown rule {self.rule!r}", where="rule", remedy="strict, no_worse or masked")
         if not 0.0 <= finite(self.participation, where="participation") < 1.0:
             raise InputError("participation is a share in 0..1", where="participation")
 
@@ -120,6 +121,8 @@ class Criteria:
         limit = np.full(len(self.watched_nodes), self.settings.v_low_pu)
         if self.settings.rule == "no_worse":
             limit = np.minimum(limit, base.v_pu[self.watched_nodes] - SAME)
+        elif self.settings.rule == "masked":
+            limit = np.where(base.v_pu[self.watched_nodes] < limit, 0.0, limit)
         return Constraints("undervoltage", state.v_pu[self.watched_nodes] - limit, self.watched_nodes)
 
     def overvoltage(self, state: Snapshot, base: Snapshot) -> Constraints:
@@ -127,6 +130,8 @@ class Criteria:
         limit = np.full(len(self.watched_nodes), self.settings.v_high_pu)
         if self.settings.rule == "no_worse":
             limit = np.maximum(limit, base.v_pu[self.watched_nodes] + SAME)
+        elif self.settings.rule == "masked":
+            limit = np.where(base.v_pu[self.watched_nodes] > limit, np.inf, limit)
         return Constraints("overvoltage", limit - state.v_pu[self.watched_nodes], self.watched_nodes)
 
     def thermal(self, state: Snapshot, base: Snapshot) -> Constraints:
@@ -134,6 +139,8 @@ class Criteria:
         limit = np.full(len(self.participating), self.settings.thermal_pu)
         if self.settings.rule == "no_worse":
             limit = np.maximum(limit, base.loading_pu[self.participating] + SAME)
+        elif self.settings.rule == "masked":
+            limit = np.where(base.loading_pu[self.participating] > limit, np.inf, limit)
         return Constraints("thermal", limit - state.loading_pu[self.participating], self.participating)
 
     def reverse_power(self, state: Snapshot, base: Snapshot) -> Constraints:

@@ -40,8 +40,8 @@ class _Primitive:
 class Extraction:
     """Takes networks out of one circuit, one for each control state; the pattern and the loads are found once."""
 
-    def __init__(self, circuit: Circuit, *, load_bands: tuple[float, float] | None = None) -> None:
-        """`load_bands`: (low, high) per unit to widen every load's own voltage band to; None keeps the model's."""
+    def __init__(self, circuit: Circuit) -> None:
+        """Read the circuit's elements; it must be solved, without sites."""
         self.circuit = circuit
         self._dss = circuit.engine
         self._names = [name.lower() for name in self._dss.Circuit.AllElementNames()]
@@ -50,7 +50,6 @@ class Extraction:
         self._y_place = {name: place for place, name in enumerate(order)}
         self._to_y = np.array([self._y_place[name] for name in circuit.nodes], dtype=np.int64)
         self._place = {name: place for place, name in enumerate(circuit.nodes)}
-        self._load_bands = load_bands
         self._primitives = {name: self._primitive(name) for name in self._linear()}
         self._moving = self._controlled()
         self._known: dict[Any, Network] = {}
@@ -150,6 +149,8 @@ class Extraction:
             medium_voltage=(self.circuit.node_base_v * SQRT3 > MEDIUM_VOLTAGE_V)[order],
             admittance=self._admittance(place, edges),
             source=np.zeros(size, dtype=complex),
+            source_nodes=np.zeros(0, dtype=np.int64),
+            source_y=np.zeros((0, 0), dtype=complex),
             pattern=factors_pattern,
             branches=branches,
             rows=self._rows(place),
@@ -159,7 +160,8 @@ class Extraction:
             follows_scale=follows,
             load_mult=self.circuit.load_mult,
         )
-        return replace(network, source=self._source(network))
+        nodes, matrix = self._source_admittance(place)
+        return replace(network, source=self._source(network, nodes), source_nodes=nodes, source_y=matrix)
 
     def _edges(self) -> NDArray[np.int64]:
         pairs = set()
@@ -207,20 +209,29 @@ class Extraction:
             np.array([item.normal_amps for item in self.circuit.elements]),
         )  # fmt: skip
 
-    def _source(self, network: Network) -> ComplexArray:
+    def _source_admittance(self, place: NDArray[np.int64]) -> tuple[NDArray[np.int64], ComplexArray]:
+        """Return the voltage sources' nodes and primitive admittance on them."""
+        parts = [item for name, item in self._primitives.items() if name.startswith("vsource.")]
+        nodes = np.unique(np.concatenate([place[item.nodes[item.nodes >= 0]] for item in parts]))
+        matrix = np.zeros((len(nodes), len(nodes)), dtype=complex)
+        for item in parts:
+            live = np.flatnonzero(item.nodes >= 0)
+            at = np.searchsorted(nodes, place[item.nodes[live]])
+            matrix[np.ix_(at, at)] += item.matrix[np.ix_(live, live)]
+        return nodes, matrix
+
+    def _source(self, network: Network, nodes: NDArray[np.int64]) -> ComplexArray:
         """Return the voltage source's current injection, found from the solved state (no load hangs there)."""
-        volts = self.voltages()[network.to_circuit]
-        flows = network.admittance.times(volts)
         at = np.zeros(network.size, dtype=bool)
-        at[_source_nodes(self._dss, network)] = True
+        at[nodes] = True
         if at[network.branches.a].any():
             raise ModelRefused("a load hangs at the voltage source", where="source", remedy="Put a line between them.")
-        return np.where(at, flows, 0.0)
+        return np.where(at, network.admittance.times(self.voltages()[network.to_circuit]), 0.0)
 
     # -- loads --------------------------------------------------------------------------------------------------
 
     def _loads(self) -> tuple[Branches, Any, Any, Any, Any]:
-        table = _LoadTable(self._dss, self._place, self._load_bands, self.circuit.hours, self.circuit.node_base_v)
+        table = _LoadTable(self._dss, self._place, self.circuit.hours, self.circuit.node_base_v)
         for name in self._names:
             kind = name.split(".", 1)[0]
             if kind == "load" and not name.startswith(f"load.{SITE_PREFIX}"):
@@ -250,10 +261,8 @@ class Extraction:
 class _LoadTable:
     """Collects load branches and the shapes that scale them."""
 
-    def __init__(
-        self, dss: Any, place: dict[str, int], bands: tuple[float, float] | None, hours: int, base_v: FloatArray
-    ) -> None:
-        self._dss, self._place, self._bands, self._hours, self._base_v = dss, place, bands, hours, base_v
+    def __init__(self, dss: Any, place: dict[str, int], hours: int, base_v: FloatArray) -> None:
+        self._dss, self._place, self._hours, self._base_v = dss, place, hours, base_v
         self._rows: list[tuple[Any, ...]] = []
         self._shape_index: dict[str, int] = {}
         self._shapes: list[tuple[FloatArray, FloatArray]] = []
@@ -274,8 +283,6 @@ class _LoadTable:
         if not delta and phases in (2, 3):
             base_v /= SQRT3
         low, high = float(loads.Vminpu()), float(loads.Vmaxpu())
-        if self._bands is not None:
-            low, high = min(low, self._bands[0]), max(high, self._bands[1])
         zip_v = list(loads.ZIPV()) if model == ZIP else [1.0, 0, 0, 1.0, 0, 0, 0]
         exponents = (float(loads.CVRwatts()), float(loads.CVRvars())) if model == EXPONENTS else (0.0, 0.0)
         fixed = int(loads.Status()) != 0
@@ -352,15 +359,3 @@ class _LoadTable:
 
 def _renumber(place: NDArray[np.int64], nodes: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(nodes >= 0, place[nodes], -1)
-
-
-def _source_nodes(dss: Any, network: Network) -> list[int]:
-    index, found = network.index(), []
-    for number in range(dss.Vsources.Count()):
-        dss.Vsources.Idx(number + 1)
-        dss.Circuit.SetActiveElement(f"vsource.{dss.Vsources.Name()}")
-        bus = dss.CktElement.BusNames()[0].split(".", 1)[0].lower()
-        found += [index[f"{bus}.{node}"] for node in dss.CktElement.NodeOrder() if f"{bus}.{node}" in index]
-    return sorted(set(found))
-
-

@@ -6,7 +6,8 @@ import numpy as np
 from numba import njit
 
 from derms.grid.lanes import WIDTH
-from derms.grid.limits_kernel import find_limits
+from derms.grid.limits_kernel import find_limits, settle_point
+from derms.grid.powerflow import complete
 
 
 @njit(cache=True, nogil=True)
@@ -27,3 +28,16 @@ def run_groups(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         watts[:, first:last], code[:, first:last] = limit, which
         rounds[:, first:last], odd[:, first:last] = turns, holes
+
+
+@njit(cache=True, nogil=True)
+def settle_lanes(ref, p, q, voltage, work):  # type: ignore[no-untyped-def]
+    """Solve sixteen base states without a site, in place in `voltage` (2n, 16); return which lanes are exact."""
+    rhs, marked, small = work[1], work[3], work[5]
+    nobody = np.full((WIDTH, 3), -1, dtype=np.int64)
+    nothing = np.zeros(WIDTH)
+    path = np.zeros(0, dtype=np.int64)
+    fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
+    settle_point(ref, p, q, nobody, nothing, nothing, nothing, path, voltage, rhs, small, 1e-8, fine, exact)
+    complete(ref, marked, voltage, rhs)
+    return fine

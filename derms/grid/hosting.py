@@ -25,6 +25,8 @@ from derms.grid.sweep import Watched
 TOLERANCE_W = 5.0
 """How close to the constraint the search ends, watts along the parabola; the answer is on the safe side of it."""
 IMPORT, EXPORT = 0, 1
+BEYOND = 1e12
+"""A limit that nothing meets, for what the rule "masked" does not look at."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,9 @@ def limits_of(network: Network, watching: Watch, volts: NDArray[np.complex128]) 
     if settings.rule == "no_worse":
         low, high = np.minimum(low, magnitude - SAME * nominal), np.maximum(high, magnitude + SAME * nominal)
         most = np.maximum(most, _element_most(network, np.abs(currents)) + SAME * amps)
+    elif settings.rule == "masked":
+        low, high = np.where(magnitude < low, 0.0, low), np.where(magnitude > high, BEYOND, high)
+        most = np.where(_element_most(network, np.abs(currents)) > most, BEYOND, most)
     low, high, most = (np.broadcast_to(item, np.shape(base)) for item, base in
                        ((low, magnitude), (high, magnitude), (most, currents)))  # fmt: skip
     at, node = watching.head_rows

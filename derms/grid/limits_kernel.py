@@ -113,7 +113,7 @@ def _one_side(  # type: ignore[no-untyped-def]
     _jump(ref, base, first, at, sign, path, voltage)
     for turn in range(MOST_ROUNDS):
         wanted = ROUGH[turn] if turn < len(ROUGH) else CHANGE
-        _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, wanted, fine, exact)
+        settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, wanted, fine, exact)
         complete(ref, marked, voltage, rhs)
         for lane in range(WIDTH):
             reach[0, lane] = FAR if not done[lane] else -FAR
@@ -166,7 +166,7 @@ def _judge(lane, fine, exact, at, cap, tolerance, low, high, best, code, last_co
 
 
 @njit(cache=True, nogil=True)
-def _settle_point(  # type: ignore[no-untyped-def]
+def settle_point(  # type: ignore[no-untyped-def]
     ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, small, wanted, fine, exact
 ):
     """Iterate until every lane's point is as good as `wanted` (`fine`) or seen never to be; note which are `exact`."""
@@ -241,7 +241,7 @@ def _look_beyond(  # type: ignore[no-untyped-def]
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(max(1.5 * limit[lane], limit[lane] + 0.05 * cap[lane]), cap[lane]))
     _jump(ref, base, first, at, sign, path, voltage)
-    _settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, CHANGE, fine, exact)
+    settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, CHANGE, fine, exact)
     complete(ref, marked, voltage, rhs)
     step_to_first(watched, voltage, base, base_rows, first, at, sign, np.full((1, WIDTH), FAR), best, code)
     for lane in range(WIDTH):

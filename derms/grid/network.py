@@ -63,6 +63,9 @@ class Network:
     pattern: Pattern
     branches: Branches
     rows: MonitoredRows
+    source_nodes: IndexArray
+    source_y: ComplexArray
+    """Nodes of the voltage source and its primitive admittance on them, (m, m) siemens."""
     shape_of: IndexArray
     """(k,) the shape that scales each branch: index into `shapes`; -1 for 1.0 always, and for PV and the like."""
     shapes_p: FloatArray
@@ -77,6 +80,13 @@ class Network:
     def size(self) -> int:
         """Return the number of nodes."""
         return len(self.nodes)
+
+    def head_va(self, volts: ComplexArray) -> ComplexArray:
+        """Return the complex power into the feeder at its source for `volts` (n,) or (n, m), VA."""
+        at = volts[self.source_nodes]
+        source = self.source[self.source_nodes]
+        into = (source if volts.ndim == 1 else source[:, None]) - self.source_y @ at
+        return (at * into.conj()).sum(axis=0)
 
     def index(self) -> dict[str, int]:
         """Return each node's place."""

@@ -83,6 +83,9 @@ class Snapshot:
     taps: tuple[float, ...]
 
 
+_NOT_READ = Snapshot(np.zeros(0), np.zeros(0), math.nan, math.nan, math.nan, ())
+
+
 class Circuit:
     """One compiled feeder. Not safe for two threads; each has a context of its own."""
 
@@ -109,6 +112,11 @@ class Circuit:
     def engine(self) -> Any:
         """Return the OpenDSS context, for `extraction` only."""
         return self._dss
+
+    @property
+    def initial_controls(self) -> tuple[Any, Any]:
+        """Return the control state that every hour starts from."""
+        return self._initial_controls
 
     @property
     def load_mult(self) -> float:
@@ -147,11 +155,12 @@ class Circuit:
         load_scale: float = 1.0,
         injections: Sequence[Injection] = (),
         from_present_controls: bool = False,
+        read: bool = True,
     ) -> Snapshot:
         """Solve study hour `hour` (0-based) from the compiled control state, controls run to rest, then frozen.
 
         The answer does not depend on what was solved before, unless the controls start `from_present_controls`, as
-        they do in the field. Raises NotConverged or InputError.
+        they do in the field. With `read` false the state is solved and not read out. Raises NotConverged or InputError.
         """
         if not 0 <= hour < self.hours:
             raise InputError(f"hour {hour} is outside 0..{self.hours - 1}", where="hour")
@@ -170,7 +179,7 @@ class Circuit:
             solution.Seconds(0.0)
             solution.Solve()
         self._check(f"hour {hour}")
-        return self._snapshot()
+        return self._snapshot() if read else _NOT_READ
 
     def solve(self, injections: Sequence[Injection] = ()) -> Snapshot:
         """Solve the settled hour again with the sites' power replaced and the controls frozen; or NotConverged."""
@@ -182,6 +191,23 @@ class Circuit:
             solution.SolveNoControl()
         self._check(f"hour {self._hour}")
         return self._snapshot()
+
+    def widen_load_bands(self, low_pu: float, high_pu: float) -> int:
+        """Let every load keep its law down to `low_pu` and up to `high_pu`; return how many loads this changes.
+
+        OpenDSS's default band, 0.95 to 1.05 pu, coincides with the study's voltage limits, and a load jumps at its edge:
+        there two solutions are valid, up to 4 % of a load apart.
+        """
+        loads, changed = self._dss.Loads, 0
+        for _ in _each(loads):
+            if loads.Vminpu() > low_pu or loads.Vmaxpu() < high_pu:
+                changed += not str(loads.Name()).lower().startswith("headroom_site_")
+                loads.Vminpu(min(float(loads.Vminpu()), low_pu))
+                loads.Vmaxpu(max(float(loads.Vmaxpu()), high_pu))
+        if changed:
+            self._solve_first()
+            self._initial_controls = self.controls()
+        return changed
 
     def controls(self) -> tuple[tuple[tuple[str, int, float], ...], tuple[tuple[str, tuple[int, ...]], ...]]:
         """Return the state of regulators and capacitors: (transformer, winding, tap), (capacitor, steps closed)."""

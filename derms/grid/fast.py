@@ -1,0 +1,211 @@
+"""The fast engine over one circuit: base states settled as OpenDSS settles them, then arrays.
+
+`hour_state` is one hour ready for `hosting.hour_limits`. `year_limits` is one site over many hours: sixteen hours in the
+lanes, one factorisation for each control state. Where a control might act, OpenDSS settles the hour (see `rest`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derms.errors import NotConverged
+from derms.grid.extraction import AGREES_PU, Extraction
+from derms.grid.groups_kernel import settle_lanes
+from derms.grid.hosting import TOLERANCE_W, Candidates, Limits, Watch, limits_of, row_currents
+from derms.grid.lanes import WIDTH
+from derms.grid.limits_kernel import find_limits, workspace
+from derms.grid.network import ComplexArray, FloatArray, Network
+from derms.grid.opendss import Circuit
+from derms.grid.powerflow import Reference, newton
+from derms.grid.rest import RestTest
+
+
+@dataclass(frozen=True)
+class HourState:
+    """One solved hour: the network in its control state, linearised there."""
+
+    network: Network
+    reference: Reference
+
+    @property
+    def volts(self) -> ComplexArray:
+        """Return the node voltages, (n,)."""
+        return self.reference.volts.view(np.complex128)
+
+
+class FastEngine:
+    """One circuit and the networks taken out of it."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.circuit = circuit
+        circuit.settle(0)
+        self.extraction = Extraction(circuit)
+        self._references: dict[int, Reference] = {}
+
+    def hour_state(self, hour: int, *, load_scale: float = 1.0) -> HourState:
+        """Return an hour with its controls settled by OpenDSS; raises NotConverged where the two engines disagree."""
+        self.circuit.settle(hour, load_scale=load_scale)
+        network = self.extraction.network()
+        p, q = self.powers(network, hour, load_scale)
+        theirs = self.extraction.voltages()[network.to_circuit]
+        reference = newton(network, p, q, theirs)
+        apart = np.abs((reference.volts.view(np.complex128) - theirs) / network.base_v)
+        if apart.max() > AGREES_PU:
+            worst = network.nodes[int(apart.argmax())]
+            raise NotConverged(
+                f"the fast engine is {apart.max():.1e} pu from OpenDSS", where=f"hour {hour}, node {worst}",
+                remedy="A device without its law here: use the OpenDSS engine for this feeder.",
+            )  # fmt: skip
+        return HourState(network, reference)
+
+    def powers(self, network: Network, hour: int, load_scale: float = 1.0) -> tuple[FloatArray, FloatArray]:
+        """Return the branches' P and Q at an hour; generators, PV and storage as the circuit has them now."""
+        p_scale, q_scale = network.multipliers(hour, load_scale)
+        p, q = self.extraction.present_powers(network)
+        return network.branches.p_w * p_scale + p, network.branches.q_var * q_scale + q
+
+    # -- many hours ---------------------------------------------------------------------------------------------
+
+    def year(self, hours: Sequence[int]) -> Iterator[HourGroup]:
+        """Yield the hours in groups of at most sixteen that share a control state, base states solved; in no fixed order.
+
+        OpenDSS is asked for the hours in which a control might act from the compiled state, and only for those.
+        """
+        first = self.hour_state(hours[len(hours) // 2])
+        self.circuit.settle(hours[0])
+        self.circuit.restore_controls(self.circuit.initial_controls)
+        self.circuit.solve()
+        start = self.extraction.network()
+        moving = bool((start.branches.owner < 0).any())
+        rest = RestTest(self.circuit, start)
+        waiting = list(hours)
+        if rest.judges_all and not moving:
+            p, q = self.powers(start, hours[len(hours) // 2])
+            reference = newton(start, p, q, first.volts)
+            waiting = []
+            for group in self._groups(start, reference, hours):
+                calm = rest.at_rest(group.volts, row_currents(start, group.volts))[: len(group.hours)]
+                waiting += [hour for hour, still in zip(group.hours, calm, strict=True) if not still]
+                if calm.all():
+                    yield group
+                elif calm.any():
+                    yield group.only([place for place, still in enumerate(calm) if still])
+        yield from self._settled(waiting, moving)
+
+    def _settled(self, hours: Sequence[int], moving: bool) -> Iterator[HourGroup]:
+        """Yield groups of hours that OpenDSS settles one by one, sixteen of one control state at a time."""
+        pools: dict[int, list[tuple[int, ComplexArray, FloatArray, FloatArray]]] = {}
+        networks: dict[int, Network] = {}
+        for hour in hours:
+            self.circuit.settle(hour, read=False)
+            network = self.extraction.network()
+            networks[id(network)] = network
+            p, q = self.powers(network, hour) if moving else (np.zeros(0), np.zeros(0))
+            pool = pools.setdefault(id(network), [])
+            pool.append((hour, self.extraction.voltages()[network.to_circuit], p, q))
+            if len(pool) == WIDTH:
+                yield self._from_pool(network, pool)
+                pool.clear()
+        for key, pool in pools.items():
+            if pool:
+                yield self._from_pool(networks[key], pool)
+
+    def _from_pool(
+        self, network: Network, pool: list[tuple[int, ComplexArray, FloatArray, FloatArray]]
+    ) -> HourGroup:
+        hours = [item[0] for item in pool]
+        if id(network) not in self._references:
+            p, q = self.powers(network, hours[0]) if not len(pool[0][2]) else (pool[0][2], pool[0][3])
+            self._references[id(network)] = newton(network, p, q, pool[0][1])
+        given = (np.stack([item[2] for item in pool], axis=1), np.stack([item[3] for item in pool], axis=1))
+        theirs = np.stack([item[1] for item in pool], axis=1)
+        group = self._group(network, self._references[id(network)], hours, theirs, given if len(pool[0][2]) else None)
+        apart = np.abs(group.volts[:, : len(hours)] - theirs) / network.base_v[:, None]
+        if apart.max() > AGREES_PU:
+            lane = int(apart.max(axis=0).argmax())
+            raise NotConverged(
+                f"the fast engine is {apart.max():.1e} pu from OpenDSS", where=f"hour {hours[lane]}",
+                remedy="A device without its law here: use the OpenDSS engine for this feeder.",
+            )  # fmt: skip
+        return group
+
+    def _groups(self, network: Network, reference: Reference, hours: Sequence[int]) -> Iterator[HourGroup]:
+        for place in range(0, len(hours), WIDTH):
+            yield self._group(network, reference, list(hours[place : place + WIDTH]), None, None)
+
+    def _group(
+        self, network: Network, reference: Reference, hours: list[int], start: ComplexArray | None,
+        given: tuple[FloatArray, FloatArray] | None,
+    ) -> HourGroup:  # fmt: skip
+        """Solve the base states of some hours in the lanes, from the reference or from `start` (n, hours)."""
+        lanes = [hours[min(lane, len(hours) - 1)] for lane in range(WIDTH)]
+        inverse = reference.branches.inverse_v2
+        p, q = np.empty((len(inverse), WIDTH)), np.empty((len(inverse), WIDTH))
+        for lane, hour in enumerate(lanes):
+            if given is not None:
+                at = min(lane, len(hours) - 1)
+                p[:, lane], q[:, lane] = given[0][:, at] * inverse, given[1][:, at] * inverse
+            elif lane < len(hours):
+                p_scale, q_scale = network.multipliers(hour)
+                p[:, lane] = network.branches.p_w * p_scale * inverse
+                q[:, lane] = network.branches.q_var * q_scale * inverse
+            else:
+                p[:, lane], q[:, lane] = p[:, len(hours) - 1], q[:, len(hours) - 1]
+        flat = np.repeat(reference.volts[:, None], WIDTH, axis=1)
+        if start is not None:
+            flat[0::2, : len(hours)], flat[1::2, : len(hours)] = start.real, start.imag
+        good = settle_lanes(reference, p, q, flat, workspace(network.size))
+        if not good[: len(hours)].all():
+            raise NotConverged("the power flow has no solution", where=f"hour {hours[int(good.argmin())]}")
+        return HourGroup(network, reference, tuple(hours), p, q, flat)
+
+
+@dataclass(frozen=True)
+class HourGroup:
+    """At most sixteen hours of one control state: P and Q (k, 16) in siemens, base voltages `flat` (2n, 16)."""
+
+    network: Network
+    reference: Reference
+    hours: tuple[int, ...]
+    p: FloatArray
+    q: FloatArray
+    flat: FloatArray
+
+    @property
+    def volts(self) -> ComplexArray:
+        """Return the base voltages, (n, 16); lanes beyond the hours repeat the last."""
+        return self.flat[0::2] + 1j * self.flat[1::2]
+
+    def only(self, places: list[int]) -> HourGroup:
+        """Return the same group with some of its hours."""
+        lanes = places + [places[-1]] * (WIDTH - len(places))
+        return HourGroup(
+            self.network, self.reference, tuple(self.hours[place] for place in places),
+            np.ascontiguousarray(self.p[:, lanes]), np.ascontiguousarray(self.q[:, lanes]),
+            np.ascontiguousarray(self.flat[:, lanes]),
+        )  # fmt: skip
+
+    def limits(
+        self, watching: Watch, site: Candidates, cap_w: tuple[float, float], *, probe: bool = False,
+        tolerance_w: float = TOLERANCE_W,
+    ) -> Limits:  # fmt: skip
+        """Return the site's largest import and export in each hour of the group."""
+        watched, base_rows = limits_of(self.network, watching, self.volts)
+        share = np.full(WIDTH, 1.0 / site.phases[0])
+        caps = np.repeat(np.array(cap_w, dtype=np.float64)[:, None], WIDTH, axis=1)
+        watts, code, rounds, odd = (np.zeros((2, WIDTH)) for _ in range(4))
+        find_limits(
+            self.reference, self.p, self.q, self.flat, base_rows, watched, np.repeat(site.nodes[:1], WIDTH, axis=0),
+            share, share * site.var_per_watt, caps, tolerance_w, probe, workspace(self.network.size),
+            watts, code, rounds, odd,
+        )  # fmt: skip
+        count = len(self.hours)
+        return Limits(watts[:, :count], code[:, :count].astype(np.int64), rounds[:, :count], odd[:, :count] > 0)
+
+
+Progress = Callable[[int, int], None]
+IntArray = NDArray[np.int64]
