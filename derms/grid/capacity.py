@@ -1,7 +1,8 @@
 """Hosting capacity hour by hour: the largest import and export of one site that keep every criterion.
 
 For each hour: a base state with controls settled as OpenDSS settles them, then taps and capacitors held, and the
-furthest power in each direction by `search.furthest`. Firm is the least over all hours; flexible is the surface.
+furthest power in each direction: by the fast engine on arrays (`site_year`), or by `search.furthest` in OpenDSS itself
+(`engine="opendss"`), which is the reference. Firm is the least over all hours; flexible is the surface.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from derms.grid.search import furthest
 from derms.limits import Limit
 from derms.units import watts
 
-ENGINE_VERSION = "headroom-opendss-1"
+ENGINE_VERSION = "headroom-arrays-1"
+ENGINES = {"arrays": ENGINE_VERSION, "opendss": "headroom-opendss-1"}
 RESOLUTION_W = 500.0
 """How finely the furthest power is found; the answer is rounded down to whole watts of a solved, good point."""
 
@@ -40,6 +42,7 @@ class StudyRequest:
     hours: tuple[int, ...]
     criteria: CriteriaSettings = field(default_factory=CriteriaSettings)
     power_factor: float = 1.0
+    engine: str = "arrays"
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -54,6 +57,8 @@ class StudyRequest:
             raise InputError(f"phases {self.phases} are not among 1, 2, 3", where="phases")
         if not 0.5 <= self.power_factor <= 1.0:
             raise InputError(f"power factor {self.power_factor} is outside 0.5..1", where="power_factor")
+        if self.engine not in ENGINES:
+            raise InputError(f"unknown engine {self.engine!r}", where="engine", remedy=" or ".join(ENGINES))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as plain data in canonical form."""
@@ -201,7 +206,7 @@ class Slice:
 
 def inputs_sha256(model_sha256: str, request: StudyRequest) -> str:
     """Return the hash of everything that the answer depends on."""
-    document = {"model": model_sha256, "request": request.to_dict(), "engine": ENGINE_VERSION}
+    document = {"model": model_sha256, "request": request.to_dict(), "engine": ENGINES[request.engine]}
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
@@ -231,6 +236,10 @@ def study_hours(
     An hour whose base state has no solution ends the study with NotConverged: it is no limit, and not zero either.
     """
     circuit.bus(request.bus, request.phases)
+    if request.engine == "arrays":
+        from derms.grid.site_year import study_hours_on_arrays  # numba and its kernels: only where they are used
+
+        return study_hours_on_arrays(circuit, request, hours, progress=progress, cancelled=cancelled)
     criteria = participating_criteria(circuit, request)
     found: list[HourLimit] = []
     violations: dict[str, dict[str, Any]] = {}
@@ -238,7 +247,7 @@ def study_hours(
         if cancelled is not None and cancelled():
             break
         base = circuit.settle(hour)
-        _note_violations(violations, criteria, base, hour)
+        note_violations(violations, criteria.violations(base), hour)
         found.append(_one_hour(circuit, request, criteria, base, hour))
         if progress is not None:
             progress(count + 1, len(hours))
@@ -281,13 +290,14 @@ def _one_hour(circuit: Circuit, request: StudyRequest, criteria: Criteria, base:
     )
 
 
-def _note_violations(ledger: dict[str, dict[str, Any]], criteria: Criteria, base: Snapshot, hour: int) -> None:
-    for criterion, element, value in criteria.violations(base):
+def note_violations(ledger: dict[str, dict[str, Any]], broken: Iterable[tuple[str, str, float]], hour: int) -> None:
+    """Enter what an hour's base state breaks (criterion, element, value in pu) into the ledger."""
+    for criterion, element, value in broken:
         key = f"{criterion} {element}"
-        worse = max if criterion != "undervoltage" else min
         entry = ledger.setdefault(key, {"hours": 0, "worst_pu": round(value, 5), "worst_hour": hour})
         entry["hours"] += 1
-        if worse(value, entry["worst_pu"]) == value and round(value, 5) != entry["worst_pu"]:
+        sign = -1.0 if criterion == "undervoltage" else 1.0
+        if (sign * round(value, 5), -hour) > (sign * entry["worst_pu"], -entry["worst_hour"]):
             entry["worst_pu"], entry["worst_hour"] = round(value, 5), hour
 
 
@@ -314,7 +324,7 @@ def merge(
         dict(sorted(ledger.items())),
         tuple(findings),
         inputs_sha256(model_sha256, request),
-        ENGINE_VERSION,
+        ENGINES[request.engine],
     )
 
 
@@ -337,6 +347,12 @@ def electrical_findings(circuit: Circuit) -> tuple[str, ...]:
         findings.append(
             f"{len(defaults)} lines state no rating: OpenDSS's default counts "
             f"({defaults[0].normal_amps:g} A, first {defaults[0].name})"
+        )
+    if circuit.widened:
+        low, high = circuit.load_bands
+        findings.append(
+            f"{circuit.widened} loads keep their law from {low:g} to {high:g} pu: their own band ends at the voltage "
+            "limits of the study, where a load jumps and two answers are valid"
         )
     if circuit.islands:
         findings.append(f"{len(circuit.islands)} nodes are not energised (first {circuit.islands[0]})")

@@ -6,11 +6,10 @@ lanes, one factorisation for each control state. Where a control might act, Open
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from derms.errors import NotConverged
 from derms.grid.extraction import AGREES_PU, Extraction
@@ -75,8 +74,8 @@ class FastEngine:
 
         OpenDSS is asked for the hours in which a control might act from the compiled state, and only for those.
         """
+        self._references.clear()
         first = self.hour_state(hours[len(hours) // 2])
-        self.circuit.settle(hours[0])
         self.circuit.restore_controls(self.circuit.initial_controls)
         self.circuit.solve()
         start = self.extraction.network()
@@ -205,7 +204,3 @@ class HourGroup:
         )  # fmt: skip
         count = len(self.hours)
         return Limits(watts[:, :count], code[:, :count].astype(np.int64), rounds[:, :count], odd[:, :count] > 0)
-
-
-Progress = Callable[[int, int], None]
-IntArray = NDArray[np.int64]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from derms.errors import InputError
@@ -118,8 +119,18 @@ def row_phases(network: Network) -> FloatArray:
 def row_currents(network: Network, volts: NDArray[np.complex128]) -> NDArray[np.complex128]:
     """Return the monitored currents at `volts`: (n,) gives (r,), (n, m) gives (r, m); amperes."""
     rows = network.rows
-    parts = (rows.coefficient if volts.ndim == 1 else rows.coefficient[:, None]) * volts[rows.node]
-    return np.add.reduceat(parts, rows.start[:-1], axis=0)
+    wide = np.ascontiguousarray(volts if volts.ndim == 2 else volts[:, None])
+    currents = np.zeros((len(rows.element), wide.shape[1]), dtype=complex)
+    _row_currents(rows.start, rows.node, rows.coefficient, wide, currents)
+    return currents if volts.ndim == 2 else currents[:, 0].copy()
+
+
+@njit(cache=True, nogil=True)
+def _row_currents(start, node, coefficient, volts, currents):  # type: ignore[no-untyped-def]
+    for r in range(start.size - 1):
+        for k in range(start[r], start[r + 1]):
+            for m in range(volts.shape[1]):
+                currents[r, m] += coefficient[k] * volts[node[k], m]
 
 
 def limits_of(network: Network, watching: Watch, volts: NDArray[np.complex128]) -> tuple[Watched, FloatArray]:

@@ -34,6 +34,9 @@ MAX_CONTROL_ITERATIONS = 100
 TOLERANCE = 1e-7
 """Convergence in per unit: the default 1e-4 is worth up to 1 kW of hosting capacity."""
 
+LOAD_BANDS = (0.85, 1.15)
+"""Per unit: the band in which a study and the control room let loads keep their law (see `widen_load_bands`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bus:
@@ -105,6 +108,10 @@ class Circuit:
         self.buses = self._read_buses()
         self._read_elements()
         self._initial_controls = self.controls()
+        self.widened = 0
+        self.load_bands = LOAD_BANDS
+        self.kept: dict[str, Any] = {}
+        """What the fast engine took out of this circuit: it lives and dies with it."""
         self._check_energised()
         self._index()
 
@@ -112,6 +119,13 @@ class Circuit:
     def engine(self) -> Any:
         """Return the OpenDSS context, for `extraction` only."""
         return self._dss
+
+    @property
+    def source_bus(self) -> str:
+        """Return the bus of the voltage source."""
+        self._dss.Vsources.First()
+        self._dss.Circuit.SetActiveElement(f"vsource.{self._dss.Vsources.Name()}")
+        return str(self._dss.CktElement.BusNames()[0]).split(".", 1)[0].lower()
 
     @property
     def initial_controls(self) -> tuple[Any, Any]:
@@ -192,7 +206,7 @@ class Circuit:
         self._check(f"hour {self._hour}")
         return self._snapshot()
 
-    def widen_load_bands(self, low_pu: float, high_pu: float) -> int:
+    def widen_load_bands(self, low_pu: float = LOAD_BANDS[0], high_pu: float = LOAD_BANDS[1]) -> int:
         """Let every load keep its law down to `low_pu` and up to `high_pu`; return how many loads this changes.
 
         OpenDSS's default band, 0.95 to 1.05 pu, coincides with the study's voltage limits, and a load jumps at its edge:
@@ -205,6 +219,9 @@ class Circuit:
                 loads.Vminpu(min(float(loads.Vminpu()), low_pu))
                 loads.Vmaxpu(max(float(loads.Vmaxpu()), high_pu))
         if changed:
+            self.widened, self.load_bands = self.widened + changed, (low_pu, high_pu)
+            self.kept.clear()
+            self.restore_controls(self._initial_controls)
             self._solve_first()
             self._initial_controls = self.controls()
         return changed

@@ -40,7 +40,10 @@ def _preload() -> None:
     import opendssdirect  # noqa: F401
 
     from derms.grid.opendss import Circuit
+    from derms.grid.warm import warm_up
 
+    # Compiled kernels are read from their folder now: afterwards nothing can be.
+    warm_up()
     # One tiny circuit touches every library file that OpenDSS loads late.
     Circuit.compile(
         "clear\nnew circuit.preload\nnew line.l bus1=sourcebus bus2=b\nset voltagebases=(115)\ncalcvoltagebases"
@@ -53,6 +56,7 @@ def _serve(source: BinaryIO, sink: BinaryIO, text: str) -> None:
     circuit = None
     try:
         circuit = Circuit.compile(text)
+        circuit.widen_load_bands()
         _send(sink, {"result": {"name": circuit.name}})
     except HeadroomError as error:
         _send(sink, {"error": describe_error(error)})

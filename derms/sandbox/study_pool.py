@@ -12,7 +12,7 @@ from derms.errors import Conflict
 from derms.grid.capacity import Slice, StudyRequest, StudyResult, merge
 from derms.sandbox.feeder_process import FeederProcess
 
-SLICE_HOURS = 146
+SLICE_HOURS = 288
 SLICE_S = 900.0
 
 Progress = Callable[[int, int], None]
