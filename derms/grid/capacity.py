@@ -24,6 +24,7 @@ from derms.units import watts
 
 ENGINE_VERSION = "headroom-arrays-1"
 ENGINES = {"arrays": ENGINE_VERSION, "opendss": "headroom-opendss-1"}
+SLICE_HOURS = 288
 RESOLUTION_W = 500.0
 """How finely the furthest power is found; the answer is rounded down to whole watts of a solved, good point."""
 
@@ -210,6 +211,15 @@ def inputs_sha256(model_sha256: str, request: StudyRequest) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def slices(hours: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """Return the hours in the slices that a study is always done in: who does which changes nothing."""
+    return [hours[start : start + SLICE_HOURS] for start in range(0, len(hours), SLICE_HOURS)]
+
+
+def _further(progress: Progress, before: int, total: int) -> Progress:
+    return lambda done, _: progress(before + done, total)
+
+
 def study(
     circuit: Circuit,
     request: StudyRequest,
@@ -219,8 +229,12 @@ def study(
     cancelled: Cancelled | None = None,
 ) -> StudyResult:
     """Study all hours of the request on one circuit; raises InputError or NotConverged."""
-    part = study_hours(circuit, request, request.hours, progress=progress, cancelled=cancelled)
-    return merge(request, [part], findings=electrical_findings(circuit), model_sha256=model_sha256)
+    parts, done = [], 0
+    for hours in slices(request.hours):
+        report = None if progress is None else _further(progress, done, len(request.hours))
+        parts.append(study_hours(circuit, request, hours, progress=report, cancelled=cancelled))
+        done += len(hours)
+    return merge(request, parts, findings=electrical_findings(circuit), model_sha256=model_sha256)
 
 
 def study_hours(

@@ -343,7 +343,7 @@ class Circuit:
             elements.append(Element(name, kind, amps, origin, buses[0], buses[1], int(dss.CktElement.NumPhases())))
             columns.append(column)
         self.elements: tuple[Element, ...] = tuple(elements)
-        self._element_columns = np.array(columns, dtype=np.int64)
+        self.element_columns = np.array(columns, dtype=np.int64)
 
     def _check_energised(self) -> None:
         dead = [node for node, volts in zip(self.nodes, self._snapshot().v_pu, strict=True) if volts < 0.05]
@@ -408,7 +408,7 @@ class Circuit:
             raise NotConverged("the solution is not finite", where=f"hour {self._hour}")
         return Snapshot(
             v_pu=volts,
-            loading_pu=percent[self._element_columns] / 100.0,
+            loading_pu=percent[self.element_columns] / 100.0,
             head_w=-float(power[0]) * 1000.0,
             head_var=-float(power[1]) * 1000.0,
             losses_w=float(dss.Circuit.Losses()[0]),

@@ -9,10 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
 from derms.errors import Conflict
-from derms.grid.capacity import Slice, StudyRequest, StudyResult, merge
+from derms.grid.capacity import Slice, StudyRequest, StudyResult, merge, slices
 from derms.sandbox.feeder_process import FeederProcess
 
-SLICE_HOURS = 288
 SLICE_S = 900.0
 
 Progress = Callable[[int, int], None]
@@ -31,12 +30,12 @@ def run_study(
 
     `progress(done, total)` in hours. Raises what the study raises, or Conflict when cancelled.
     """
-    slices: SimpleQueue[tuple[int, ...]] = SimpleQueue()
-    hours = request.hours
-    for start in range(0, len(hours), SLICE_HOURS):
-        slices.put(hours[start : start + SLICE_HOURS])
-    count = max(1, min(workers or os.cpu_count() or 1, -(-len(hours) // SLICE_HOURS)))
-    counter = _Counter(len(hours), progress)
+    waiting: SimpleQueue[tuple[int, ...]] = SimpleQueue()
+    parts_to_do = slices(request.hours)
+    for part_hours in parts_to_do:
+        waiting.put(part_hours)
+    count = max(1, min(workers or os.cpu_count() or 1, len(parts_to_do)))
+    counter = _Counter(len(request.hours), progress)
     stop = threading.Event()
 
     def work() -> tuple[list[Slice], list[str]]:
@@ -45,7 +44,7 @@ def run_study(
             findings = feeder.call("findings")["findings"]
             while not stop.is_set():
                 try:
-                    part = slices.get_nowait()
+                    part = waiting.get_nowait()
                 except Empty:
                     break
                 if cancelled is not None and cancelled():

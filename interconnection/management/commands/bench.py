@@ -1,0 +1,68 @@
+"""`manage.py bench …`: measurements against named peers, as JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from derms.errors import HeadroomError
+from derms.feeders import shipped
+from derms.grid.criteria import CriteriaSettings
+from derms.grid.dss_text import read_model
+from derms.grid.opendss import Circuit
+from derms.progress import Bar
+
+
+class Command(BaseCommand):
+    """Measure."""
+
+    help = "Measure our engine against named peers in the same run; prints JSON."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the arguments."""
+        kinds = parser.add_subparsers(dest="kind", required=True)
+        hosting = kinds.add_parser("hosting_capacity", help="all buses, both ways, against OpenDSS")
+        hosting.add_argument("--feeder", default="ieee123", help="a shipped name, or a path to a master file")
+        hosting.add_argument("--root", help="the folder that the model may read from; default: the master file's")
+        hosting.add_argument("--hours", type=int, default=10)
+        hosting.add_argument("--cases", type=int, default=12, help="buses compared in each hour, both ways")
+        hosting.add_argument("--ordinary-cases", type=int, default=4)
+        hosting.add_argument("--seed", type=int, default=1)
+        hosting.add_argument("--regulators", help="volts:band for every regulator, for example 122:3")
+        hosting.add_argument("--voltage-scope", choices=["mv", "all"], default="all")
+        hosting.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run and print."""
+        try:
+            circuit = Circuit.compile(model_text(options["feeder"], options.get("root"), options.get("regulators")))
+            answer = self._hosting_capacity(circuit, options)
+        except HeadroomError as error:
+            self.stderr.write(f"{error.what}\n  at {error.where}\n  {error.remedy}".rstrip())
+            raise SystemExit(2) from error
+        self.stdout.write(json.dumps(answer, indent=None if options["json"] else 2))
+
+    def _hosting_capacity(self, circuit: Circuit, options: dict[str, Any]) -> dict[str, Any]:
+        from derms.benchmarks.hosting_capacity import bench
+
+        settings = CriteriaSettings(rule="masked", participation=0.0, voltage_scope=options["voltage_scope"])
+        with Bar("bench", stream=sys.stderr) as bar:
+            return bench(
+                circuit, settings=settings, hours=options["hours"], cases_an_hour=options["cases"],
+                ordinary_cases=options["ordinary_cases"], seed=options["seed"], report=bar.update,
+            )  # fmt: skip
+
+
+def model_text(feeder: str, root: str | None = None, regulators: str | None = None) -> str:
+    """Return the emitted text of a shipped feeder or a master file; with other regulator settings where asked."""
+    path = shipped().get(feeder) or Path(feeder)
+    text = read_model(path, Path(root) if root else None).text
+    if regulators:
+        volts, band = (float(value) for value in regulators.split(":"))
+        text = re.sub(r'(?im)^(new "?regcontrol\..*)$', rf"\1 vreg={volts:g} band={band:g}", text)
+    return text
