@@ -56,8 +56,6 @@ def bench(
             times["careful"].append(_timed(lambda: [peer.limit(sign, CAP_W) for sign in (1.0, -1.0)]))
             if number < max(1, ordinary_cases // hours):
                 times["ordinary"].append(_timed(lambda: [peer.limit(s, CAP_W, peer.holds_by_loops) for s in (1.0, -1.0)]))
-                peer.remove()
-                circuit.settle(hour, load_scale=scale)
                 peer.place(bus, phases)
             for side, sign in enumerate((1.0, -1.0)):
                 good, bad = peer.limit(sign, CAP_W, resolution_w=FINE_W)

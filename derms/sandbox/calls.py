@@ -11,6 +11,7 @@ from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.opendss import Circuit
 from derms.grid.plant import head_profile, participants, plant_step
+from derms.sandbox.capacity_map import capacity_map
 
 Report = Callable[[int, int], None]
 Call = Callable[[Circuit, dict[str, Any], Report], dict[str, Any]]
@@ -63,5 +64,6 @@ CALLS: dict[str, Call] = {
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,
+    "capacity_map": lambda circuit, arguments, report: capacity_map(circuit, arguments, report),
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }
