@@ -36,12 +36,21 @@ class Command(BaseCommand):
         hosting.add_argument("--regulators", help="volts:band for every regulator, for example 122:3")
         hosting.add_argument("--voltage-scope", choices=["mv", "all"], default="all")
         hosting.add_argument("--json", action="store_true")
+        many = kinds.add_parser("envelope", help="limits of many sites together, by sharing rule")
+        many.add_argument("--feeder", default="ieee123")
+        many.add_argument("--root")
+        many.add_argument("--regulators")
+        many.add_argument("--sites", type=int, nargs="+", default=[10, 100, 1000])
+        many.add_argument("--rules", nargs="+", help="default: all")
+        many.add_argument("--voltage-scope", choices=["mv", "all"], default="all")
+        many.add_argument("--seed", type=int, default=1)
+        many.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run and print."""
         try:
             circuit = Circuit.compile(model_text(options["feeder"], options.get("root"), options.get("regulators")))
-            answer = self._hosting_capacity(circuit, options)
+            answer = getattr(self, f"_{options['kind']}")(circuit, options)
         except HeadroomError as error:
             self.stderr.write(f"{error.what}\n  at {error.where}\n  {error.remedy}".rstrip())
             raise SystemExit(2) from error
@@ -55,6 +64,17 @@ class Command(BaseCommand):
             return bench(
                 circuit, settings=settings, hours=options["hours"], cases_an_hour=options["cases"],
                 ordinary_cases=options["ordinary_cases"], seed=options["seed"], report=bar.update,
+            )  # fmt: skip
+
+    def _envelope(self, circuit: Circuit, options: dict[str, Any]) -> dict[str, Any]:
+        from derms.benchmarks.envelope import bench
+        from derms.grid.sharing_rules import RULES
+
+        settings = CriteriaSettings(rule="masked", participation=0.0, voltage_scope=options["voltage_scope"])
+        with Bar("bench", stream=sys.stderr) as bar:
+            return bench(
+                circuit, settings=settings, counts=options["sites"], rules=options["rules"] or RULES,
+                seed=options["seed"], report=bar.update,
             )  # fmt: skip
 
 

@@ -1,0 +1,245 @@
+"""Envelopes of many sites together in one direction: AC point, adjoint rows, sharing rule, AC point again, until it holds.
+
+Rows are linear at the AC point itself and found by one transposed solve for sixteen constraints; a linear answer from the base
+point would be unsafe (reversal of a flow is missed). A constraint counts what sites put on it, never what they take off:
+limits hold for any use inside the box. What the loop cannot bring inside is scaled towards the floor, and says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from derms.errors import NotConverged
+from derms.grid.factors import solve_transposed
+from derms.grid.fast import HourState
+from derms.grid.hosting import Watch, limits_of, name_of, row_currents
+from derms.grid.lanes import WIDTH
+from derms.grid.load_law import CONSTANT_POWER
+from derms.grid.network import ComplexArray, FloatArray, Network
+from derms.grid.powerflow import Reference, newton
+from derms.grid.sharing_rules import Demand, Division, divide
+from derms.grid.sweep import Watched
+
+INSIDE = 2e-5
+"""Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
+MOST_TURNS = 14
+NEAR = 0.10
+"""A constraint within this relative distance of its limit gets a row before it is broken."""
+
+
+@dataclass(frozen=True)
+class Sites:
+    """s sites on a network: `nodes` (s, 3), -1 for none; `var_per_watt` of what they draw."""
+
+    names: tuple[str, ...]
+    nodes: NDArray[np.int64]
+    var_per_watt: float = 0.0
+
+    @property
+    def phases(self) -> FloatArray:
+        """Return how many phases each site has."""
+        return (self.nodes >= 0).sum(axis=1).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Limits of one direction, watts (s,), verified together on the AC network.
+
+    `binding`: (criterion, element) that stops each site ("" twice: its own cap); `share`: of its flexible part; `price`: watts
+    in all that one more watt of room on the binding row would give. `violation`: the largest relative one left;
+    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: for the maximum total, the linear bound.
+    """
+
+    watts: FloatArray
+    binding: tuple[tuple[str, str], ...]
+    share: FloatArray
+    price: FloatArray
+    violation: float
+    turns: int
+    scaled: bool
+    bound_w: float
+
+
+class Sharing:
+    """One direction of one hour: `sign` 1 for import, -1 for export."""
+
+    def __init__(self, state: HourState, watching: Watch, sites: Sites, demand: Demand, sign: float) -> None:
+        self.network, self.sites, self.demand, self.sign = state.network, sites, demand, sign
+        self.watching, self.base = watching, state
+        self.watched, _ = limits_of(state.network, watching, state.volts)
+        flat = sites.nodes.reshape(-1)
+        self._live = np.flatnonzero(flat >= 0)
+        self._site = self._live // 3
+        self._network = with_sites(state.network, flat[self._live])
+        loads = state.reference.branches.inverse_v2
+        self._p, self._q = state.reference.p / loads, state.reference.q / loads
+        self._start = state.volts
+        nodes = watching.watched_nodes
+        self._nominal = state.network.base_v[nodes]
+        self._low, self._high = np.sqrt(self.watched.low2), np.sqrt(self.watched.high2)
+        self._amps = np.sqrt(self.watched.amps2)
+
+    def solve(self, watts: FloatArray) -> Reference:
+        """Return the AC point with the sites at `watts` (s,); raises NotConverged."""
+        each = self.sign * (watts / self.sites.phases)[self._site]
+        p = np.concatenate([self._p, each])
+        q = np.concatenate([self._q, each * self.sites.var_per_watt])
+        return newton(self._network, p, q, self._start)
+
+    def excess(self, volts: ComplexArray) -> FloatArray:
+        """Return how far each constraint is beyond its limit, relative: nodes low, nodes high, rows."""
+        magnitude = np.abs(volts[self.watching.watched_nodes])
+        amps = np.abs(row_currents(self.network, volts))
+        return np.concatenate(
+            [(self._low - magnitude) / self._nominal, (magnitude - self._high) / self._nominal, amps / self._amps - 1.0]
+        )
+
+    def run(self, rule: str, *, alpha: float = 1.0) -> Shared:
+        """Share by a rule and return limits that hold; raises NotConverged when not even the floor has a solution."""
+        floor, cap = self.demand.floor, self.demand.cap
+        watts, good, bound = cap.copy(), floor, float(cap.sum())
+        active: set[int] = set()
+        division, codes, slopes, worst, turns = None, np.zeros(0, dtype=np.int64), np.zeros((0, len(cap))), np.inf, 0
+        best_total, settled = -1.0, False
+        for turns in range(1, MOST_TURNS + 1):
+            try:
+                point = self.solve(watts)
+            except NotConverged:
+                watts = floor + 0.5 * (watts - floor)
+                continue
+            volts = point.volts.view(np.complex128)
+            excess = self.excess(volts)
+            worst = float(excess.max(initial=-1.0))
+            if worst <= INSIDE and watts.sum() > best_total:
+                best_total, good = float(watts.sum()), watts
+            new = set(np.flatnonzero(excess > (-NEAR if turns > 1 else 0.0))[:4000].tolist()) - active
+            if settled and worst <= INSIDE:
+                break
+            active |= new if len(active) < 3000 else {code for code in new if excess[code] > 0.0}
+            if not active:
+                break
+            codes = np.array(sorted(active), dtype=np.int64)
+            slopes = self.rows(point, codes)
+            room = self._room(excess, codes, slopes, watts)
+            positive = np.maximum(slopes, 0.0)
+            division = divide(rule, self.demand, positive, room, alpha=alpha)
+            if rule == "maximum_total":
+                bound = min(bound, float(division.watts.sum()))
+            settled = bool(np.abs(division.watts - watts).max() <= 1.0)
+            step = division.watts
+            watts = step if turns < MOST_TURNS // 2 or worst > INSIDE else 0.5 * (step + watts)
+        return self._answer(rule, watts, good, worst, division, codes, turns, bound)
+
+    def rows(self, point: Reference, codes: NDArray[np.int64]) -> FloatArray:
+        """Return d(constraint)/d(watts of each site), (len(codes), s), volts or amperes a watt, by adjoint solves."""
+        volts = point.volts.view(np.complex128)
+        slopes = np.zeros((len(codes), len(self.sites.names)))
+        nodes = self.sites.nodes.reshape(-1)[self._live]
+        drawn = 1.0 / (self.sites.phases[self._site]) * (1.0 - 1j * self.sites.var_per_watt) / volts[nodes].conj()
+        for first in range(0, len(codes), WIDTH):
+            some = codes[first : first + WIDTH]
+            right = np.zeros((2 * self.network.size, WIDTH))
+            for lane, code in enumerate(some):
+                self._gradient(int(code), volts, right[:, lane])
+            solve_transposed(point.factors, right)
+            moved = -(drawn.real[:, None] * right[2 * nodes] + drawn.imag[:, None] * right[2 * nodes + 1]) * self.sign
+            by_site = np.zeros((len(self.sites.names), WIDTH))
+            np.add.at(by_site, self._site, moved)
+            slopes[first : first + len(some)] = by_site[:, : len(some)].T
+        return slopes
+
+    def _gradient(self, code: int, volts: ComplexArray, column: FloatArray) -> None:
+        """Write d|V| or d|I| by real and imaginary node voltages; low limits with their sign turned."""
+        watched, count = self.watching.watched_nodes, len(self.watching.watched_nodes)
+        if code < 2 * count:
+            node = int(watched[code % count])
+            unit = volts[node] / abs(volts[node]) * (-1.0 if code < count else 1.0)
+            column[2 * node], column[2 * node + 1] = unit.real, unit.imag
+            return
+        rows, row = self.network.rows, code - 2 * count
+        part = slice(rows.start[row], rows.start[row + 1])
+        current = (rows.coefficient[part] * volts[rows.node[part]]).sum()
+        along = current.conjugate() / max(abs(current), 1e-9) * rows.coefficient[part]
+        np.add.at(column, 2 * rows.node[part], along.real)
+        np.add.at(column, 2 * rows.node[part] + 1, -along.imag)
+
+    def _scale(self, codes: NDArray[np.int64]) -> FloatArray:
+        """Return the unit of each constraint: nominal volts, or limiting amperes."""
+        return np.concatenate([self._nominal, self._nominal, self._amps])[codes]
+
+    def _room(
+        self, excess: FloatArray, codes: NDArray[np.int64], slopes: FloatArray, watts: FloatArray
+    ) -> FloatArray:
+        """Return what is left for the sites' positive parts when those that take load off are at nothing."""
+        return -(excess[codes] + 0.25 * INSIDE) * self._scale(codes) + slopes @ watts
+
+    def _answer(
+        self, rule: str, watts: FloatArray, good: FloatArray, worst: float, division: Division | None,
+        codes: NDArray[np.int64], turns: int, bound: float,
+    ) -> Shared:  # fmt: skip
+        floor, cap, scaled = self.demand.floor, self.demand.cap, False
+        if rule == "maximum_total" and good.sum() > 0.0 and (worst > INSIDE or good.sum() > watts.sum()):
+            watts, worst = good, 0.0
+        if worst > INSIDE:
+            watts, worst, scaled = *self._scale_back(watts), True
+        flexible = np.where(cap > floor, cap - floor, 1.0)
+        count = len(self.sites.names)
+        stopped = np.full(count, -1) if division is None else division.row
+        price = np.zeros(count)
+        binding = []
+        for site, row in enumerate(stopped):
+            if row < 0 or division is None:
+                binding.append(("", ""))
+                continue
+            binding.append(name_of(self.network, self.watching, self._code(int(codes[row]))))
+            price[site] = division.price[row] * self._scale(codes[row : row + 1])[0]
+        whole = np.floor(watts)
+        return Shared(whole, tuple(binding), (whole - floor) / flexible, price, worst, turns, scaled, bound)
+
+    def _code(self, code: int) -> int:
+        """Turn our numbering (all low, all high, rows) into the sweep's (low and high in turn, rows)."""
+        count = len(self.watching.watched_nodes)
+        return code if code >= 2 * count else 2 * (code % count) + (code >= count)
+
+    def _scale_back(self, watts: FloatArray) -> tuple[FloatArray, float]:
+        """Return the largest scaling towards the floor that holds, and its violation."""
+        floor, low, high, left = self.demand.floor, 0.0, 1.0, np.inf
+        for _ in range(14):
+            middle = 0.5 * (low + high)
+            try:
+                point = self.solve(floor + middle * (watts - floor))
+            except NotConverged:
+                high = middle
+                continue
+            worst = float(self.excess(point.volts.view(np.complex128)).max(initial=-1.0))
+            if worst <= INSIDE:
+                low, left = middle, worst
+            else:
+                high = middle
+        return floor + low * (watts - floor), left if low > 0.0 else float(
+            self.excess(self.solve(floor).volts.view(np.complex128)).max(initial=-1.0)
+        )
+
+
+def with_sites(network: Network, nodes: NDArray[np.int64]) -> Network:
+    """Return the network with a constant-power branch to ground at each of `nodes`: one power flow knows all sites."""
+    branches, count = network.branches, len(nodes)
+
+    def more(array: NDArray, value: float) -> NDArray:  # type: ignore[type-arg]
+        return np.concatenate([array, np.full((count, *array.shape[1:]), value, dtype=array.dtype)])
+
+    together = replace(
+        branches, a=np.concatenate([branches.a, nodes]), b=more(branches.b, -1), p_w=more(branches.p_w, 0.0),
+        q_var=more(branches.q_var, 0.0), base_v=np.concatenate([branches.base_v, network.base_v[nodes]]),
+        model=more(branches.model, CONSTANT_POWER), v_min=more(branches.v_min, 0.0), v_max=more(branches.v_max, np.inf),
+        exponent_p=more(branches.exponent_p, 0.0), exponent_q=more(branches.exponent_q, 0.0),
+        zip_p=more(branches.zip_p, 0.0), zip_q=more(branches.zip_q, 0.0), cut_off=more(branches.cut_off, 0.0),
+        owner=more(branches.owner, -1),
+    )  # fmt: skip
+    return replace(network, branches=together)
+
+
+__all__ = ["Shared", "Sharing", "Sites", "Watched", "with_sites"]
