@@ -109,11 +109,11 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _same(peer: Peer, state: HourState, watching: Watch, code: int, sign: float, bad: float, capped: bool) -> bool:
-    """Say whether what we name is among what OpenDSS breaks just above its limit."""
+    """Say whether what we name is among what OpenDSS breaks within the accepted error (0.1 % or 1 kW) above its limit."""
     criterion, element = name_of(state.network, watching, code)
     if capped or not criterion:
         return capped and not criterion
-    broken = peer.trial(sign * bad)
+    broken = peer.trial(sign * (bad + max(1e-3 * bad, 1000.0)))
     if broken is None:
         return criterion == "convergence"
     return f"{criterion} {element}" in _names(peer, broken)

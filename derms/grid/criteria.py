@@ -20,7 +20,7 @@ from derms.units import finite
 FloatArray = NDArray[np.float64]
 
 SAME = 1e-5
-"""Per unit: what counts as "not worse" when two power flows are compared."""
+"""Per unit: what counts as "not worse" when two power flows are compared, unless the settings say more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class CriteriaSettings:
     `reverse_power_w`: the largest flow out of the feeder at its head; None switches the criterion off.
     `participation`: an element counts as thermal when at least this share of the site's power flows through it; a
     service transformer on another lateral, whose own load only follows the voltage, is that lateral's business.
-    0 counts every element.
+    0 counts every element. `slack_pu`: by how much a state may differ from the base and still be "no worse".
     """
 
     v_low_pu: float = 0.95
@@ -42,6 +42,7 @@ class CriteriaSettings:
     reverse_power_w: int | None = None
     rule: str = "no_worse"
     participation: float = 0.02
+    slack_pu: float = SAME
 
     def __post_init__(self) -> None:
         if not 0.5 < finite(self.v_low_pu, where="v_low_pu") < finite(self.v_high_pu, where="v_high_pu") < 1.5:
@@ -54,6 +55,8 @@ class CriteriaSettings:
             raise InputError(f"unknown rule {self.rule!r}", where="rule", remedy="strict, no_worse or masked")
         if not 0.0 <= finite(self.participation, where="participation") < 1.0:
             raise InputError("participation is a share in 0..1", where="participation")
+        if not 0.0 <= finite(self.slack_pu, where="slack_pu") <= 0.02:
+            raise InputError("the slack of 'no worse' is outside 0..0.02 pu", where="slack_pu")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data, for hashing and records."""
@@ -120,7 +123,7 @@ class Criteria:
         """Voltage above the lower limit, per unit of nominal."""
         limit = np.full(len(self.watched_nodes), self.settings.v_low_pu)
         if self.settings.rule == "no_worse":
-            limit = np.minimum(limit, base.v_pu[self.watched_nodes] - SAME)
+            limit = np.minimum(limit, base.v_pu[self.watched_nodes] - self.settings.slack_pu)
         elif self.settings.rule == "masked":
             limit = np.where(base.v_pu[self.watched_nodes] < limit, 0.0, limit)
         return Constraints("undervoltage", state.v_pu[self.watched_nodes] - limit, self.watched_nodes)
@@ -129,7 +132,7 @@ class Criteria:
         """Voltage below the upper limit, per unit of nominal."""
         limit = np.full(len(self.watched_nodes), self.settings.v_high_pu)
         if self.settings.rule == "no_worse":
-            limit = np.maximum(limit, base.v_pu[self.watched_nodes] + SAME)
+            limit = np.maximum(limit, base.v_pu[self.watched_nodes] + self.settings.slack_pu)
         elif self.settings.rule == "masked":
             limit = np.where(base.v_pu[self.watched_nodes] > limit, np.inf, limit)
         return Constraints("overvoltage", limit - state.v_pu[self.watched_nodes], self.watched_nodes)
@@ -138,7 +141,7 @@ class Criteria:
         """Terminal-1 current below the normal rating, per unit of the rating."""
         limit = np.full(len(self.participating), self.settings.thermal_pu)
         if self.settings.rule == "no_worse":
-            limit = np.maximum(limit, base.loading_pu[self.participating] + SAME)
+            limit = np.maximum(limit, base.loading_pu[self.participating] + self.settings.slack_pu)
         elif self.settings.rule == "masked":
             limit = np.where(base.loading_pu[self.participating] > limit, np.inf, limit)
         return Constraints("thermal", limit - state.loading_pu[self.participating], self.participating)

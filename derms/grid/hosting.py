@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from derms.errors import InputError
-from derms.grid.criteria import SAME, CriteriaSettings
+from derms.grid.criteria import CriteriaSettings
 from derms.grid.groups_kernel import run_groups
 from derms.grid.lanes import WIDTH
 from derms.grid.limits_kernel import DIVERGED, NOT_FOUND, workspace
@@ -144,9 +144,10 @@ def limits_of(network: Network, watching: Watch, volts: NDArray[np.complex128]) 
         nominal, amps = nominal[:, None], amps[:, None]
     low, high = settings.v_low_pu * nominal, settings.v_high_pu * nominal
     most = settings.thermal_pu * amps
+    slack = settings.slack_pu
     if settings.rule == "no_worse":
-        low, high = np.minimum(low, magnitude - SAME * nominal), np.maximum(high, magnitude + SAME * nominal)
-        most = np.maximum(most, _element_most(network, np.abs(currents)) + SAME * amps)
+        low, high = np.minimum(low, magnitude - slack * nominal), np.maximum(high, magnitude + slack * nominal)
+        most = np.maximum(most, _element_most(network, np.abs(currents)) + slack * amps)
     elif settings.rule == "masked":
         low, high = np.where(magnitude < low, 0.0, low), np.where(magnitude > high, BEYOND, high)
         most = np.where(_element_most(network, np.abs(currents)) > most, BEYOND, most)

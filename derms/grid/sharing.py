@@ -26,8 +26,10 @@ from derms.grid.sweep import Watched
 INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
 MOST_TURNS = 14
-NEAR = 0.10
+NEAR_VOLTS, NEAR_AMPS = 0.002, 0.03
 """A constraint within this relative distance of its limit gets a row before it is broken."""
+MOST_PROGRAMMES = 6
+"""Linear programmes solved for the maximum total; its answer is the best point that held."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Shared:
 
     `binding`: (criterion, element) that stops each site ("" twice: its own cap); `share`: of its flexible part; `price`: watts
     in all that one more watt of room on the binding row would give. `violation`: the largest relative one left;
-    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: for the maximum total, the linear bound.
+    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: what the rule gives on the last rows (for the maximum total, the
+    linear programme's bound at its last point).
     """
 
     watts: FloatArray
@@ -104,6 +107,7 @@ class Sharing:
         active: set[int] = set()
         division, codes, slopes, worst, turns = None, np.zeros(0, dtype=np.int64), np.zeros((0, len(cap))), np.inf, 0
         best_total, settled = -1.0, False
+        near = np.concatenate([np.full(2 * len(self._nominal), NEAR_VOLTS), np.full(len(self._amps), NEAR_AMPS)])
         for turns in range(1, MOST_TURNS + 1):
             try:
                 point = self.solve(watts)
@@ -115,22 +119,22 @@ class Sharing:
             worst = float(excess.max(initial=-1.0))
             if worst <= INSIDE and watts.sum() > best_total:
                 best_total, good = float(watts.sum()), watts
-            new = set(np.flatnonzero(excess > (-NEAR if turns > 1 else 0.0))[:4000].tolist()) - active
+            new = set(np.flatnonzero(excess > -near).tolist()) - active
             if settled and worst <= INSIDE:
                 break
-            active |= new if len(active) < 3000 else {code for code in new if excess[code] > 0.0}
-            if not active:
+            active |= new
+            if not active or (rule == "maximum_total" and turns >= MOST_PROGRAMMES):
                 break
             codes = np.array(sorted(active), dtype=np.int64)
             slopes = self.rows(point, codes)
             room = self._room(excess, codes, slopes, watts)
             positive = np.maximum(slopes, 0.0)
             division = divide(rule, self.demand, positive, room, alpha=alpha)
-            if rule == "maximum_total":
-                bound = min(bound, float(division.watts.sum()))
+            bound = float(division.watts.sum())
             settled = bool(np.abs(division.watts - watts).max() <= 1.0)
-            step = division.watts
-            watts = step if turns < MOST_TURNS // 2 or worst > INSIDE else 0.5 * (step + watts)
+            # The programme jumps from corner to corner: later steps go half way from the best point that held.
+            halve = best_total >= 0.0 and turns > (2 if rule == "maximum_total" else MOST_TURNS // 2)
+            watts = 0.5 * (division.watts + good) if halve else division.watts
         return self._answer(rule, watts, good, worst, division, codes, turns, bound)
 
     def rows(self, point: Reference, codes: NDArray[np.int64]) -> FloatArray:

@@ -17,6 +17,7 @@ from derms.grid.network import FloatArray
 
 RULES = ("equal", "pro_rata_capacity", "pro_rata_need", "last_in_first_off", "maximum_total", "alpha_fair")
 NOTHING_BINDS = -1
+BYSTANDER = 0.02
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Division:
 
 def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alpha: float = 1.0) -> Division:
     """Divide by a rule; raises InputError for an unknown one."""
+    rows, room = _without_bystanders(demand, rows, room)
     if rule == "equal":
         return _fill(demand, np.ones(len(demand.cap)), rows, room, level=True)
     if rule == "pro_rata_capacity":
@@ -55,55 +57,85 @@ def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alp
     raise InputError(f"unknown sharing rule {rule!r}", where="rule", remedy=", ".join(RULES))
 
 
+def _without_bystanders(demand: Demand, rows: FloatArray, room: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Take sites that hardly touch a row out of it, with what they would use at their caps: it must not stop them.
+
+    A site counts as a bystander below 2 % of the row's largest sensitivity, as long as all of them use at most half the room.
+    """
+    if not len(rows):
+        return rows, room
+    bystander = rows < BYSTANDER * rows.max(axis=1, keepdims=True)
+    used = np.where(bystander, rows, 0.0) @ demand.cap
+    spare = room - rows @ demand.floor
+    kept = used > 0.5 * np.maximum(spare, 0.0)
+    bystander[kept] = False
+    return np.where(bystander, 0.0, rows), room - np.where(kept, 0.0, used)
+
+
 def _fill(demand: Demand, weight: FloatArray, rows: FloatArray, room: FloatArray, *, level: bool) -> Division:
     """Raise all sites together (by `weight`, or to one `level` of watts) until a row is full; its sites stay, others go on."""
-    watts, stopped, price = _fill_kernel(demand.floor, demand.cap, weight, np.ascontiguousarray(rows), room, level)
+    watts, stopped, price = _fill_kernel(demand.floor, demand.cap, weight, np.ascontiguousarray(rows.T), room, level)
     return Division(watts, stopped, price)
 
 
 @njit(cache=True)
-def _fill_kernel(floor, cap, weight, rows, room, level):  # type: ignore[no-untyped-def]
-    count, sites = rows.shape[0], floor.size
+def _fill_kernel(floor, cap, weight, by_site, room, level):  # type: ignore[no-untyped-def]
+    """`by_site` (s, r): a site's column lies together; the rows' flow is kept up to date site by site."""
+    sites, count = by_site.shape
     x, stopped = floor.copy(), np.full(sites, -1, dtype=np.int64)
-    moving = cap > floor
-    left = room - rows @ x
-    price, at = np.zeros(count), 0.0
-    # At one level a site starts to move when the level passes its floor.
+    left = room.copy()
+    for i in range(sites):
+        if x[i] != 0.0:
+            left -= by_site[i] * x[i]
+    price, flow, at, speeds = np.zeros(count), np.zeros(count), 0.0, 0.0
+    # At one level a site starts to move when the level passes its floor; by weight all start at once.
     begin = floor.copy() if level else np.zeros(sites)
-    end = np.where(weight > 0, (cap if level else (cap - floor) / np.maximum(weight, 1e-12)), 0.0)
+    end = cap.copy() if level else (cap - floor) / np.maximum(weight, 1e-12)
+    waiting, moving = cap > floor, np.zeros(sites, dtype=np.bool_)
+    full = np.zeros(count, dtype=np.bool_)
     while True:
-        nearest, what = np.inf, -2
-        speed = np.zeros(sites)
         for i in range(sites):
-            if moving[i]:
-                if begin[i] > at:
-                    if begin[i] < nearest:
-                        nearest, what = begin[i], -3
-                else:
-                    speed[i] = weight[i]
-                    if end[i] < nearest:
-                        nearest, what = end[i], -3
+            if waiting[i] and begin[i] <= at:
+                waiting[i] = False
+                for r in range(count):
+                    if full[r] and by_site[i, r] > 0.0:
+                        stopped[i] = r
+                if stopped[i] >= 0:
+                    continue
+                moving[i] = True
+                flow += by_site[i] * weight[i]
+                speeds += weight[i]
+        nearest, what = np.inf, -2
+        for i in range(sites):
+            if waiting[i] and begin[i] < nearest:
+                nearest, what = begin[i], -3
+            elif moving[i] and end[i] < nearest:
+                nearest, what = end[i], -3
         if what == -2:
             return x, stopped, price
-        flow = rows @ speed
         for r in range(count):
-            if flow[r] > 1e-15:
+            if not full[r] and flow[r] > 1e-15:
                 reach = at + max(left[r], 0.0) / flow[r]
                 if reach < nearest:
                     nearest, what = reach, r
         step = nearest - at
-        x += speed * step
+        for i in range(sites):
+            if moving[i]:
+                x[i] += weight[i] * step
         left -= flow * step
         at = nearest
         if what >= 0:
-            price[what] = speed.sum() / flow[what]
-            for i in range(sites):
-                if moving[i] and rows[what, i] > 0.0:
-                    moving[i], stopped[i] = False, what
-        else:
-            for i in range(sites):
-                if moving[i] and end[i] <= at:
-                    moving[i], x[i] = False, cap[i]
+            price[what] = speeds / flow[what]
+            full[what] = True
+        for i in range(sites):
+            if moving[i] and ((what >= 0 and by_site[i, what] > 0.0) or end[i] <= at):
+                moving[i] = False
+                if end[i] <= at:
+                    x[i] = cap[i]
+                else:
+                    stopped[i] = what
+                flow -= by_site[i] * weight[i]
+                speeds -= weight[i]
 
 
 def _in_order(demand: Demand, rows: FloatArray, room: FloatArray) -> Division:
@@ -176,7 +208,7 @@ def _prices(floor, cap, rows, room, alpha):  # type: ignore[no-untyped-def]
     """Coordinate ascent in the dual: each row's price is set so that the row is just full, until no price moves."""
     count, sites = rows.shape
     price, cost = np.zeros(count), np.zeros(sites)
-    for _ in range(200):
+    for _ in range(60):
         moved = 0.0
         for r in range(count):
             used = 0.0
@@ -187,7 +219,7 @@ def _prices(floor, cap, rows, room, alpha):  # type: ignore[no-untyped-def]
             low, high = 0.0, max(price[r], 1e-12)
             while _used(rows, r, cost, price[r], high, floor, cap, alpha) > room[r] and high < 1e12:
                 low, high = high, high * 4.0
-            for _ in range(40):
+            for _ in range(26):
                 middle = 0.5 * (low + high)
                 if _used(rows, r, cost, price[r], middle, floor, cap, alpha) > room[r]:
                     low = middle
@@ -198,7 +230,7 @@ def _prices(floor, cap, rows, room, alpha):  # type: ignore[no-untyped-def]
             for i in range(sites):
                 cost[i] += rows[r, i] * (new - price[r])
             price[r] = new
-        if moved < 1e-4:
+        if moved < 1e-3:
             break
     x = np.empty(sites)
     for i in range(sites):
@@ -212,6 +244,4 @@ def _used(rows, r, cost, before, trial, floor, cap, alpha):  # type: ignore[no-u
     for i in range(floor.size):
         if rows[r, i] > 0.0:
             used += rows[r, i] * _at_price(cost[i] + rows[r, i] * (trial - before), floor[i], cap[i], alpha)
-        else:
-            used += 0.0
     return used

@@ -70,7 +70,7 @@ class Command(BaseCommand):
         from derms.benchmarks.envelope import bench
         from derms.grid.sharing_rules import RULES
 
-        settings = CriteriaSettings(rule="masked", participation=0.0, voltage_scope=options["voltage_scope"])
+        settings = CriteriaSettings(participation=0.0, voltage_scope=options["voltage_scope"], slack_pu=0.001)
         with Bar("bench", stream=sys.stderr) as bar:
             return bench(
                 circuit, settings=settings, counts=options["sites"], rules=options["rules"] or RULES,
