@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from derms.errors import NotConverged
@@ -26,8 +27,11 @@ from derms.grid.sweep import Watched
 INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
 MOST_TURNS = 14
+SETTLED = 2e-3
+"""A rule has settled when no limit moves by more than this part of its cap."""
 NEAR_VOLTS, NEAR_AMPS = 0.002, 0.03
 """A constraint within this relative distance of its limit gets a row before it is broken."""
+MOST_NEW_ROWS = 640
 MOST_PROGRAMMES = 6
 """Linear programmes solved for the maximum total; its answer is the best point that held."""
 
@@ -102,8 +106,11 @@ class Sharing:
 
     def run(self, rule: str, *, alpha: float = 1.0) -> Shared:
         """Share by a rule and return limits that hold; raises NotConverged when not even the floor has a solution."""
+        if rule == "maximum_total":
+            return self._maximum_total()
         floor, cap = self.demand.floor, self.demand.cap
         watts, good, bound = cap.copy(), floor, float(cap.sum())
+        self._active: set[int] = set()
         active: set[int] = set()
         division, codes, slopes, worst, turns = None, np.zeros(0, dtype=np.int64), np.zeros((0, len(cap))), np.inf, 0
         best_total, settled = -1.0, False
@@ -119,11 +126,11 @@ class Sharing:
             worst = float(excess.max(initial=-1.0))
             if worst <= INSIDE and watts.sum() > best_total:
                 best_total, good = float(watts.sum()), watts
-            new = set(np.flatnonzero(excess > -near).tolist()) - active
+            new = self._worst_new(excess, near, active)
             if settled and worst <= INSIDE:
                 break
             active |= new
-            if not active or (rule == "maximum_total" and turns >= MOST_PROGRAMMES):
+            if not active:
                 break
             codes = np.array(sorted(active), dtype=np.int64)
             slopes = self.rows(point, codes)
@@ -131,44 +138,73 @@ class Sharing:
             positive = np.maximum(slopes, 0.0)
             division = divide(rule, self.demand, positive, room, alpha=alpha)
             bound = float(division.watts.sum())
-            settled = bool(np.abs(division.watts - watts).max() <= 1.0)
-            # The programme jumps from corner to corner: later steps go half way from the best point that held.
-            halve = best_total >= 0.0 and turns > (2 if rule == "maximum_total" else MOST_TURNS // 2)
+            settled = bool((np.abs(division.watts - watts) <= 1.0 + SETTLED * cap).all())
+            # A rule that jumps between two answers is led towards the best point that held.
+            halve = best_total >= 0.0 and turns > MOST_TURNS // 2
             watts = 0.5 * (division.watts + good) if halve else division.watts
-        return self._answer(rule, watts, good, worst, division, codes, turns, bound)
+        self._active = active
+        return self._answer(watts, worst, division, codes, turns, bound)
+
+    def _maximum_total(self) -> Shared:
+        """Climb from the pro-rata answer: linear programmes at the AC point, each step shortened until it holds.
+
+        The problem is not convex: the answer is the best point found, `bound_w` the last programme's own promise.
+        """
+        start = self.run("pro_rata_capacity")
+        watts, active = start.watts, set(self._active)
+        if not active:
+            return start
+        worst, division, codes, bound, turns = start.violation, None, np.zeros(0, dtype=np.int64), 0.0, 0
+        for turns in range(1, MOST_PROGRAMMES + 1):
+            point = self.solve(watts)
+            excess = self.excess(point.volts.view(np.complex128))
+            codes = np.array(sorted(active), dtype=np.int64)
+            slopes = self.rows(point, codes)
+            room = self._room(excess, codes, slopes, watts)
+            division = divide("maximum_total", self.demand, np.maximum(slopes, 0.0), room)
+            bound = float(division.watts.sum())
+            better = None
+            for part in (1.0, 0.5, 0.2, 0.05):
+                trial = watts + part * (division.watts - watts)
+                found = self._holds(trial)
+                active |= found[1]
+                if found[0] <= INSIDE and trial.sum() > watts.sum() + 1.0:
+                    better, worst = trial, found[0]
+                    break
+            if better is None or better.sum() < 1.002 * watts.sum():
+                watts = watts if better is None else better
+                break
+            watts = better
+        return self._answer(watts, worst, division, codes, start.turns + turns, max(bound, float(watts.sum())))
+
+    def _holds(self, watts: FloatArray) -> tuple[float, set[int]]:
+        """Return the largest violation at `watts` (inf without a solution) and the worst broken constraints."""
+        try:
+            excess = self.excess(self.solve(watts).volts.view(np.complex128))
+        except NotConverged:
+            return np.inf, set()
+        return float(excess.max(initial=-1.0)), self._worst_new(excess, np.full(len(excess), -INSIDE), set())
+
+    def _worst_new(self, excess: FloatArray, near: FloatArray, active: set[int]) -> set[int]:
+        """Return the constraints to add: those beyond or near their limits, the worst few hundred a turn."""
+        found = np.flatnonzero(excess > -near)
+        found = found[np.argsort(-excess[found], kind="stable")]
+        return set([code for code in found.tolist() if code not in active][:MOST_NEW_ROWS])
 
     def rows(self, point: Reference, codes: NDArray[np.int64]) -> FloatArray:
         """Return d(constraint)/d(watts of each site), (len(codes), s), volts or amperes a watt, by adjoint solves."""
         volts = point.volts.view(np.complex128)
         slopes = np.zeros((len(codes), len(self.sites.names)))
         nodes = self.sites.nodes.reshape(-1)[self._live]
-        drawn = 1.0 / (self.sites.phases[self._site]) * (1.0 - 1j * self.sites.var_per_watt) / volts[nodes].conj()
+        drawn = self.sign / (self.sites.phases[self._site]) * (1.0 - 1j * self.sites.var_per_watt) / volts[nodes].conj()
+        rows, right = self.network.rows, np.zeros((2 * self.network.size, WIDTH))
         for first in range(0, len(codes), WIDTH):
             some = codes[first : first + WIDTH]
-            right = np.zeros((2 * self.network.size, WIDTH))
-            for lane, code in enumerate(some):
-                self._gradient(int(code), volts, right[:, lane])
+            right[:] = 0.0
+            _gradients(self.watching.watched_nodes, rows.start, rows.node, rows.coefficient, some, volts, right)
             solve_transposed(point.factors, right)
-            moved = -(drawn.real[:, None] * right[2 * nodes] + drawn.imag[:, None] * right[2 * nodes + 1]) * self.sign
-            by_site = np.zeros((len(self.sites.names), WIDTH))
-            np.add.at(by_site, self._site, moved)
-            slopes[first : first + len(some)] = by_site[:, : len(some)].T
+            _by_site(nodes, self._site, drawn, right, slopes[first : first + WIDTH])
         return slopes
-
-    def _gradient(self, code: int, volts: ComplexArray, column: FloatArray) -> None:
-        """Write d|V| or d|I| by real and imaginary node voltages; low limits with their sign turned."""
-        watched, count = self.watching.watched_nodes, len(self.watching.watched_nodes)
-        if code < 2 * count:
-            node = int(watched[code % count])
-            unit = volts[node] / abs(volts[node]) * (-1.0 if code < count else 1.0)
-            column[2 * node], column[2 * node + 1] = unit.real, unit.imag
-            return
-        rows, row = self.network.rows, code - 2 * count
-        part = slice(rows.start[row], rows.start[row + 1])
-        current = (rows.coefficient[part] * volts[rows.node[part]]).sum()
-        along = current.conjugate() / max(abs(current), 1e-9) * rows.coefficient[part]
-        np.add.at(column, 2 * rows.node[part], along.real)
-        np.add.at(column, 2 * rows.node[part] + 1, -along.imag)
 
     def _scale(self, codes: NDArray[np.int64]) -> FloatArray:
         """Return the unit of each constraint: nominal volts, or limiting amperes."""
@@ -181,12 +217,9 @@ class Sharing:
         return -(excess[codes] + 0.25 * INSIDE) * self._scale(codes) + slopes @ watts
 
     def _answer(
-        self, rule: str, watts: FloatArray, good: FloatArray, worst: float, division: Division | None,
-        codes: NDArray[np.int64], turns: int, bound: float,
-    ) -> Shared:  # fmt: skip
+        self, watts: FloatArray, worst: float, division: Division | None, codes: NDArray[np.int64], turns: int, bound: float
+    ) -> Shared:
         floor, cap, scaled = self.demand.floor, self.demand.cap, False
-        if rule == "maximum_total" and good.sum() > 0.0 and (worst > INSIDE or good.sum() > watts.sum()):
-            watts, worst = good, 0.0
         if worst > INSIDE:
             watts, worst, scaled = *self._scale_back(watts), True
         flexible = np.where(cap > floor, cap - floor, 1.0)
@@ -226,6 +259,38 @@ class Sharing:
         return floor + low * (watts - floor), left if low > 0.0 else float(
             self.excess(self.solve(floor).volts.view(np.complex128)).max(initial=-1.0)
         )
+
+
+@njit(cache=True)
+def _gradients(watched, start, node, coefficient, codes, volts, right):  # type: ignore[no-untyped-def]
+    """Write d|V| or d|I| by real and imaginary node voltages, one lane a constraint; low limits with their sign turned."""
+    count = watched.size
+    for lane in range(codes.size):
+        code = codes[lane]
+        if code < 2 * count:
+            k = watched[code % count]
+            unit = volts[k] / abs(volts[k]) * (-1.0 if code < count else 1.0)
+            right[2 * k, lane], right[2 * k + 1, lane] = unit.real, unit.imag
+            continue
+        row = code - 2 * count
+        current = 0.0 + 0.0j
+        for m in range(start[row], start[row + 1]):
+            current += coefficient[m] * volts[node[m]]
+        along = current.conjugate() / max(abs(current), 1e-9)
+        for m in range(start[row], start[row + 1]):
+            part = along * coefficient[m]
+            right[2 * node[m], lane] += part.real
+            right[2 * node[m] + 1, lane] -= part.imag
+
+
+@njit(cache=True)
+def _by_site(nodes, site, drawn, adjoint, slopes):  # type: ignore[no-untyped-def]
+    """Add up what a watt at each site does to each lane's constraint."""
+    for k in range(nodes.size):
+        i, s = nodes[k], site[k]
+        for lane in range(slopes.shape[0]):
+            moved = drawn[k].real * adjoint[2 * i, lane] + drawn[k].imag * adjoint[2 * i + 1, lane]
+            slopes[lane, s] -= moved
 
 
 def with_sites(network: Network, nodes: NDArray[np.int64]) -> Network:

@@ -192,43 +192,48 @@ def _alpha_fair(demand: Demand, rows: FloatArray, room: FloatArray, alpha: float
     """Maximise the sum of (x - floor + 1)^(1-alpha)/(1-alpha) (of the logarithm at 1) by prices, row after row."""
     if not 0.1 <= alpha <= 10.0:
         raise InputError(f"alpha {alpha} is outside 0.1..10", where="alpha")
-    x, price = _prices(demand.floor, demand.cap, np.ascontiguousarray(rows), room, alpha)
+    from scipy import sparse
+
+    packed = sparse.csr_matrix(rows)
+    x, price = _prices(
+        demand.floor, demand.cap, packed.indptr.astype(np.int64), packed.indices.astype(np.int64), packed.data, room, alpha
+    )
     return Division(x, _tightest(x, demand, rows, price), price)
 
 
 @njit(cache=True)
 def _at_price(cost, floor, cap, alpha):  # type: ignore[no-untyped-def]
-    if cost <= 0.0:
+    if cost <= 1e-15:
         return cap
     return min(cap, floor + max(0.0, cost ** (-1.0 / alpha) - 1.0))
 
 
 @njit(cache=True)
-def _prices(floor, cap, rows, room, alpha):  # type: ignore[no-untyped-def]
+def _prices(floor, cap, start, site, value, room, alpha):  # type: ignore[no-untyped-def]
     """Coordinate ascent in the dual: each row's price is set so that the row is just full, until no price moves."""
-    count, sites = rows.shape
+    count, sites = room.size, floor.size
     price, cost = np.zeros(count), np.zeros(sites)
     for _ in range(60):
         moved = 0.0
         for r in range(count):
-            used = 0.0
-            for i in range(sites):
-                used += rows[r, i] * _at_price(cost[i], floor[i], cap[i], alpha)
-            if used <= room[r] and price[r] == 0.0:
+            first, last = start[r], start[r + 1]
+            if price[r] == 0.0 and _used(first, last, site, value, cost, 0.0, floor, cap, alpha) <= room[r]:
                 continue
-            low, high = 0.0, max(price[r], 1e-12)
-            while _used(rows, r, cost, price[r], high, floor, cap, alpha) > room[r] and high < 1e12:
-                low, high = high, high * 4.0
-            for _ in range(26):
+            low, high = -price[r], max(price[r], 1e-9)
+            while _used(first, last, site, value, cost, high, floor, cap, alpha) > room[r] and high < 1e12:
+                low, high = high, high * 8.0
+            if _used(first, last, site, value, cost, low, floor, cap, alpha) <= room[r]:
+                high = low
+            while high - low > 1e-4 * (price[r] + high) + 1e-12:
                 middle = 0.5 * (low + high)
-                if _used(rows, r, cost, price[r], middle, floor, cap, alpha) > room[r]:
+                if _used(first, last, site, value, cost, middle, floor, cap, alpha) > room[r]:
                     low = middle
                 else:
                     high = middle
-            new = high if high > 1e-11 else 0.0
+            new = max(price[r] + high, 0.0)
             moved = max(moved, abs(new - price[r]) / max(new, price[r], 1e-12))
-            for i in range(sites):
-                cost[i] += rows[r, i] * (new - price[r])
+            for k in range(first, last):
+                cost[site[k]] += value[k] * (new - price[r])
             price[r] = new
         if moved < 1e-3:
             break
@@ -239,9 +244,10 @@ def _prices(floor, cap, rows, room, alpha):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _used(rows, r, cost, before, trial, floor, cap, alpha):  # type: ignore[no-untyped-def]
+def _used(first, last, site, value, cost, more, floor, cap, alpha):  # type: ignore[no-untyped-def]
+    """What a row carries when its price rises by `more`."""
     used = 0.0
-    for i in range(floor.size):
-        if rows[r, i] > 0.0:
-            used += rows[r, i] * _at_price(cost[i] + rows[r, i] * (trial - before), floor[i], cap[i], alpha)
+    for k in range(first, last):
+        i = site[k]
+        used += value[k] * _at_price(cost[i] + value[k] * more, floor[i], cap[i], alpha)
     return used
