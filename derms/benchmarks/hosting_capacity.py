@@ -74,9 +74,7 @@ def _hour(circuit: Circuit, generator: np.random.Generator) -> tuple[int, float]
     return 0, float(generator.uniform(0.3, 1.0))
 
 
-def _ours(
-    engine: FastEngine, state: HourState, watching: Watch, hour: int, scale: float
-) -> tuple[float, Limits]:
+def _ours(engine: FastEngine, state: HourState, watching: Watch, hour: int, scale: float) -> tuple[float, Limits]:
     """Return the processor seconds of one hour, all buses, both ways; base state and factorisation included."""
     candidates = all_buses(state.network)
     p, q = engine.powers(state.network, hour, scale)
@@ -87,9 +85,7 @@ def _ours(
     return time.process_time() - start, limits
 
 
-def _choose(
-    state: HourState, generator: np.random.Generator, count: int
-) -> list[tuple[int, str, tuple[int, ...]]]:
+def _choose(state: HourState, generator: np.random.Generator, count: int) -> list[tuple[int, str, tuple[int, ...]]]:
     """Return random buses of one or three phases: place among the candidates, name, phases."""
     candidates, found = all_buses(state.network), []
     for place in generator.permutation(len(candidates.names)):

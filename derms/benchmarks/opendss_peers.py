@@ -1,7 +1,8 @@
 """OpenDSS used carefully, and as most scripts use it: the peers of the fast engine.
 
-Both search one site's largest import and export in one settled hour: doubling from 1 kW, then bisection. The careful one edits
-one element through the API, reads arrays and compares them with numpy; the ordinary one edits by text and walks the elements.
+Both search one site's largest import and export in one settled hour: doubling from 1 kW, then bisection. The careful
+one edits one element through the API, reads arrays and compares them with numpy; the ordinary one edits by text and
+walks the elements.
 """
 
 from __future__ import annotations
@@ -104,7 +105,7 @@ class Peer:
         return self._volts_hold() and self._loadings_hold()
 
     def _volts_hold(self) -> bool:
-        dss, place, good = self._dss, {node: k for k, node in enumerate(self._nodes)}, True
+        dss, place, good = self._dss, {int(node): k for k, node in enumerate(self._nodes)}, True
         number = 0
         for bus in dss.Circuit.AllBusNames():
             dss.Circuit.SetActiveBus(bus)

@@ -104,7 +104,9 @@ def pattern(size: int, edges: IndexArray, loaded: NDArray[np.bool_]) -> tuple[Pa
             lower[column].append(node)
     low_start, low = _flat(lower)
     tail = int((~carries).sum())
-    tail_start = np.array([start + bisect_left(row, tail) for start, row in zip(low_start, lower, strict=False)], dtype=np.int64)
+    tail_start = np.array(
+        [start + bisect_left(row, tail) for start, row in zip(low_start, lower, strict=False)], dtype=np.int64
+    )
     return Pattern(size, row_start, row, low_start, tail_start, low, new_parent, tail), order
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derms.errors import ModelRefused, NotConverged
+from derms.errors import ModelRefused
 from derms.grid.elimination import elimination_order, pattern
 from derms.grid.load_law import CONSTANT_POWER, EXPONENTS, MODELS, ZIP, Branches
 from derms.grid.network import Admittance, ComplexArray, FloatArray, MonitoredRows, Network
@@ -121,9 +121,7 @@ class Extraction:
         buses = [bus.split(".", 1)[0].lower() for bus in element.BusNames()]
         order = element.NodeOrder()
         each = element.NumConductors()
-        return [
-            -1 if node == 0 else self._place[f"{buses[number // each]}.{node}"] for number, node in enumerate(order)
-        ]
+        return [-1 if node == 0 else self._place[f"{buses[number // each]}.{node}"] for number, node in enumerate(order)]
 
     def _first(self) -> Network:
         branches, shape_of, shapes_p, shapes_q, follows = self._loads()
@@ -338,7 +336,7 @@ class _LoadTable:
         """Return the branches, in the circuit's node numbers."""
         columns: list[Any] = list(zip(*self._rows, strict=True)) if self._rows else [[] for _ in range(16)]
         integers, reals = (0, 1, 5, 13), (2, 3, 4, 6, 7, 8, 9, 12)
-        arrays = {i: np.array(columns[i], dtype=np.int64) for i in integers}
+        arrays: dict[int, Any] = {i: np.array(columns[i], dtype=np.int64) for i in integers}
         arrays |= {i: np.array(columns[i], dtype=np.float64) for i in reals}
         zips = [np.array(columns[i], dtype=np.float64).reshape(-1, 3) for i in (10, 11)]
         return Branches(

@@ -113,9 +113,7 @@ class FastEngine:
             if pool:
                 yield self._from_pool(networks[key], pool)
 
-    def _from_pool(
-        self, network: Network, pool: list[tuple[int, ComplexArray, FloatArray, FloatArray]]
-    ) -> HourGroup:
+    def _from_pool(self, network: Network, pool: list[tuple[int, ComplexArray, FloatArray, FloatArray]]) -> HourGroup:
         hours = [item[0] for item in pool]
         if id(network) not in self._references:
             p, q = self.powers(network, hours[0]) if not len(pool[0][2]) else (pool[0][2], pool[0][3])

@@ -1,7 +1,7 @@
 """Hosting capacity by the fast engine: the largest import and export at many buses in one hour, or at one bus in many.
 
-Arrays in, arrays out. Base states come from OpenDSS (controls settled as OpenDSS settles them) or from Newton's method on the
-same arrays; every limit is an exact AC point found by `limits_kernel`, with the constraint that makes it.
+Arrays in, arrays out. Base states come from OpenDSS (controls settled as OpenDSS settles them) or from Newton's method
+on the same arrays; every limit is an exact AC point found by `limits_kernel`, with the constraint that makes it.
 """
 
 from __future__ import annotations

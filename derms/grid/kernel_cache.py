@@ -35,5 +35,5 @@ def choose() -> Path:
         return Path(tempfile.gettempdir()) / f"headroom-kernels-{os.getuid()}" / digest()
 
 
-if not config.CACHE_DIR:
-    config.CACHE_DIR = str(choose())
+if not getattr(config, "CACHE_DIR", ""):
+    setattr(config, "CACHE_DIR", str(choose()))  # noqa: B010 - numba declares it at run time

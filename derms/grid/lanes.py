@@ -48,9 +48,7 @@ def _splat(builder: Any, scalar: Any) -> Any:
 
 def _row(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
-    return builder.bitcast(
-        builder.gep(data, [builder.mul(index, ir.Constant(index.type, WIDTH))]), _VECTOR.as_pointer()
-    )
+    return builder.bitcast(builder.gep(data, [builder.mul(index, ir.Constant(index.type, WIDTH))]), _VECTOR.as_pointer())
 
 
 @intrinsic
@@ -106,9 +104,7 @@ def _binary(emit: Any) -> Any:
             return _splat(builder, context.cast(builder, value, kind, types.float64))
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            operands = [
-                widen(context, builder, kind, value) for kind, value in zip(signature.args, arguments, strict=True)
-            ]
+            operands = [widen(context, builder, kind, value) for kind, value in zip(signature.args, arguments, strict=True)]
             return emit(builder, *operands)
 
         return lanes(left, right), generate

@@ -10,10 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from derms.errors import NotConverged
-from derms.grid.elimination import IndexArray
 from derms.grid.factors import BlockRows, Factors, backward, backward_node, factor, forward_path, forward_tail, solve
 from derms.grid.lanes import WIDTH, load, spread, store
 from derms.grid.load_law import BranchArrays, currents_and_slopes, kernel_arrays, subtract_load_currents

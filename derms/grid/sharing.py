@@ -1,8 +1,9 @@
 """Envelopes of many sites together in one direction: AC point, adjoint rows, sharing rule, AC point again, until it holds.
 
-Rows are linear at the AC point itself and found by one transposed solve for sixteen constraints; a linear answer from the base
-point would be unsafe (reversal of a flow is missed). A constraint counts what sites put on it, never what they take off:
-limits hold for any use inside the box. What the loop cannot bring inside is scaled towards the floor, and says so.
+Rows are linear at the AC point itself and found by one transposed solve for sixteen constraints; a linear answer from
+the base point would be unsafe (reversal of a flow is missed). A constraint counts what sites put on it, never what
+they take off: limits hold for any use inside the box. What the loop cannot bring inside is scaled towards the floor,
+and says so.
 """
 
 from __future__ import annotations
@@ -28,10 +29,13 @@ INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
 MOST_TURNS = 14
 SETTLED = 2e-3
-"""A rule has settled when no limit moves by more than this part of its cap."""
+"""A rule has settled when no limit moves by more than this part of itself."""
 NEAR_VOLTS, NEAR_AMPS = 0.002, 0.03
 """A constraint within this relative distance of its limit gets a row before it is broken."""
 MOST_NEW_ROWS = 640
+NEAR_CORNER = 0.005
+"""A constraint within this relative distance of its limit has its corner checked."""
+MOST_CORNERS = 8
 MOST_PROGRAMMES = 6
 """Linear programmes solved for the maximum total; its answer is the best point that held."""
 
@@ -54,10 +58,12 @@ class Sites:
 class Shared:
     """Limits of one direction, watts (s,), verified together on the AC network.
 
-    `binding`: (criterion, element) that stops each site ("" twice: its own cap); `share`: of its flexible part; `price`: watts
-    in all that one more watt of room on the binding row would give. `violation`: the largest relative one left;
-    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: what the rule gives on the last rows (for the maximum total, the
-    linear programme's bound at its last point).
+    `binding`: (criterion, element) that stops each site ("" twice: its own cap); `share`: of its flexible part;
+    `price`: watts in all that one more watt of room on the binding row would give. `violation`: the largest relative
+    one left;
+    `corners` looked at, beside all at their limits, and whether one made the limits shrink.
+    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: what the rule gives on the last rows
+    (for the maximum total, the linear programme's bound at its last point).
     """
 
     watts: FloatArray
@@ -68,6 +74,8 @@ class Shared:
     turns: int
     scaled: bool
     bound_w: float
+    corners: int
+    shrunk: bool
 
 
 class Sharing:
@@ -138,12 +146,43 @@ class Sharing:
             positive = np.maximum(slopes, 0.0)
             division = divide(rule, self.demand, positive, room, alpha=alpha)
             bound = float(division.watts.sum())
-            settled = bool((np.abs(division.watts - watts) <= 1.0 + SETTLED * cap).all())
+            settled = bool((np.abs(division.watts - watts) <= 1.0 + SETTLED * division.watts).all())
             # A rule that jumps between two answers is led towards the best point that held.
             halve = best_total >= 0.0 and turns > MOST_TURNS // 2
             watts = 0.5 * (division.watts + good) if halve else division.watts
         self._active = active
         return self._answer(watts, worst, division, codes, turns, bound)
+
+    def _corners(self, watts: FloatArray) -> tuple[FloatArray, float, int, bool]:
+        """Check the corners in which those who take load off a near constraint do nothing; shrink the others until
+        they hold.
+
+        Returns the watts, the violation with all at their limits, how many corners were looked at, whether one was shrunk.
+        """
+        point = self.solve(watts)
+        excess = self.excess(point.volts.view(np.complex128))
+        near = np.flatnonzero(excess > -NEAR_CORNER)
+        near = near[np.argsort(-excess[near], kind="stable")][:MOST_NEW_ROWS].astype(np.int64)
+        seen: set[bytes] = set()
+        shrunk = False
+        for slopes in self.rows(point, near):
+            helped = float(np.minimum(slopes, 0.0) @ watts)
+            mask = slopes > 0.0
+            if helped >= -1e-6 * abs(float(slopes @ watts)) or mask.tobytes() in seen:
+                continue
+            seen.add(mask.tobytes())
+            others = np.where(mask, watts, 0.0)
+            if self._holds(others)[0] > INSIDE:
+                shrunk, low, high = True, 0.0, 1.0
+                floor = np.where(mask, self.demand.floor, 0.0)
+                for _ in range(9):
+                    middle = 0.5 * (low + high)
+                    held = self._holds(floor + middle * (others - floor))[0] <= 0.0
+                    low, high = (middle, high) if held else (low, middle)
+                watts = np.where(mask, self.demand.floor + low * (watts - self.demand.floor), watts)
+            if len(seen) >= MOST_CORNERS:
+                break
+        return watts, self._holds(watts)[0], len(seen), shrunk
 
     def _maximum_total(self) -> Shared:
         """Climb from the pro-rata answer: linear programmes at the AC point, each step shortened until it holds.
@@ -155,7 +194,8 @@ class Sharing:
         if not active:
             return start
         worst, division, codes, bound, turns = start.violation, None, np.zeros(0, dtype=np.int64), 0.0, 0
-        for turns in range(1, MOST_PROGRAMMES + 1):
+        for turn in range(1, MOST_PROGRAMMES + 1):
+            turns = turn
             point = self.solve(watts)
             excess = self.excess(point.volts.view(np.complex128))
             codes = np.array(sorted(active), dtype=np.int64)
@@ -210,9 +250,7 @@ class Sharing:
         """Return the unit of each constraint: nominal volts, or limiting amperes."""
         return np.concatenate([self._nominal, self._nominal, self._amps])[codes]
 
-    def _room(
-        self, excess: FloatArray, codes: NDArray[np.int64], slopes: FloatArray, watts: FloatArray
-    ) -> FloatArray:
+    def _room(self, excess: FloatArray, codes: NDArray[np.int64], slopes: FloatArray, watts: FloatArray) -> FloatArray:
         """Return what is left for the sites' positive parts when those that take load off are at nothing."""
         return -(excess[codes] + 0.25 * INSIDE) * self._scale(codes) + slopes @ watts
 
@@ -220,6 +258,9 @@ class Sharing:
         self, watts: FloatArray, worst: float, division: Division | None, codes: NDArray[np.int64], turns: int, bound: float
     ) -> Shared:
         floor, cap, scaled = self.demand.floor, self.demand.cap, False
+        if worst > INSIDE:
+            watts, worst, scaled = *self._scale_back(watts), True
+        watts, worst, corners, shrunk = self._corners(watts)
         if worst > INSIDE:
             watts, worst, scaled = *self._scale_back(watts), True
         flexible = np.where(cap > floor, cap - floor, 1.0)
@@ -234,7 +275,9 @@ class Sharing:
             binding.append(name_of(self.network, self.watching, self._code(int(codes[row]))))
             price[site] = division.price[row] * self._scale(codes[row : row + 1])[0]
         whole = np.floor(watts)
-        return Shared(whole, tuple(binding), (whole - floor) / flexible, price, worst, turns, scaled, bound)
+        return Shared(
+            whole, tuple(binding), (whole - floor) / flexible, price, worst, turns, scaled, bound, corners, shrunk
+        )
 
     def _code(self, code: int) -> int:
         """Turn our numbering (all low, all high, rows) into the sweep's (low and high in turn, rows)."""

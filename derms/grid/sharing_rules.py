@@ -1,7 +1,7 @@
 """Sharing rules on linear rows: who gets how much of what the constraints leave. Pure arithmetic, deterministic.
 
-All work on `rows` x <= `room` with floor <= x <= cap; `rows` (r, s) holds no negative number (what a site takes off a constraint
-is never counted on), and the floor is inside `room`, or is what the answer falls back to.
+All work on `rows` x <= `room` with floor <= x <= cap; `rows` (r, s) holds no negative number (what a site takes off a
+constraint is never counted on), and the floor is inside `room`, or is what the answer falls back to.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alp
 def _without_bystanders(demand: Demand, rows: FloatArray, room: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Take sites that hardly touch a row out of it, with what they would use at their caps: it must not stop them.
 
-    A site counts as a bystander below 2 % of the row's largest sensitivity, as long as all of them use at most half the room.
+    A site counts as a bystander below 2 % of the row's largest sensitivity, as long as all of them use at most half
+    the room.
     """
     if not len(rows):
         return rows, room
@@ -73,7 +74,7 @@ def _without_bystanders(demand: Demand, rows: FloatArray, room: FloatArray) -> t
 
 
 def _fill(demand: Demand, weight: FloatArray, rows: FloatArray, room: FloatArray, *, level: bool) -> Division:
-    """Raise all sites together (by `weight`, or to one `level` of watts) until a row is full; its sites stay, others go on."""
+    """Raise all together (by `weight`, or to one `level` of watts) until a row is full: its sites stay, others go on."""
     watts, stopped, price = _fill_kernel(demand.floor, demand.cap, weight, np.ascontiguousarray(rows.T), room, level)
     return Division(watts, stopped, price)
 

@@ -82,7 +82,9 @@ def _broken(group: HourGroup, watching: Watch) -> Iterator[tuple[int, list[tuple
     over = loading > settings.thermal_pu
     for lane, hour in enumerate(group.hours):
         broken = [("undervoltage", network.nodes[nodes[at]], float(volts[at, lane])) for at in np.flatnonzero(low[:, lane])]
-        broken += [("overvoltage", network.nodes[nodes[at]], float(volts[at, lane])) for at in np.flatnonzero(high[:, lane])]
+        broken += [
+            ("overvoltage", network.nodes[nodes[at]], float(volts[at, lane])) for at in np.flatnonzero(high[:, lane])
+        ]
         names = network.rows.names
         broken += [("thermal", names[at], float(loading[at, lane])) for at in np.flatnonzero(over[:, lane])]
         if broken:

@@ -1,8 +1,8 @@
 """All constraints at one exact point in one pass: how much further each case may go before it meets the first of them.
 
-Near a point V with tangent T (volts per watt) every squared magnitude is a parabola in the step: of a node's voltage, and of
-a row's current. Its root in the direction of travel is where the constraint is met; the least of the roots is the step, a
-negative one where the point is already beyond. No square root of a magnitude, no angle.
+Near a point V with tangent T (volts per watt) every squared magnitude is a parabola in the step: of a node's voltage,
+and of a row's current. Its root in the direction of travel is where the constraint is met; the least of the roots is
+the step, a negative one where the point is already beyond. No square root of a magnitude, no angle.
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def _row_step(beyond, slope, bend):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def step_to_first(watched, voltage, base, base_rows, first, at, sign, reach, best, which):  # type: ignore[no-untyped-def]
-    """Fill `best` (1, 16) with the least step in watts, `reach` (1, 16) at most, and `which` with its constraint (-1: none).
+    """Fill `best` (1, 16) with the least step in watts, `reach` (1, 16) at most, and `which` with its constraint (-1:
+    none).
 
     `voltage` (2n, 16): the point reached at `at` (1, 16) watts; `base` (2n,) or (2n, 16); `base_rows` (2r,) or (2r, 16):
     currents at the base point; `first` (2n, 16): the tangent at the base for import; `sign` 1 for import, -1 for export.

@@ -27,5 +27,7 @@ def warm_up() -> None:
     engine = FastEngine(circuit)
     state = engine.hour_state(0)
     request = StudyRequest("b", (1, 2, 3), 1_000_000, 1_000_000, (0,))
-    hour_limits(state.network, state.reference, watch(state.network, request.criteria), all_buses(state.network), (1e6, 1e6))
+    hour_limits(
+        state.network, state.reference, watch(state.network, request.criteria), all_buses(state.network), (1e6, 1e6)
+    )
     study_hours_on_arrays(circuit, request, (0,))

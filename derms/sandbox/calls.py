@@ -64,6 +64,6 @@ CALLS: dict[str, Call] = {
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,
-    "capacity_map": lambda circuit, arguments, report: capacity_map(circuit, arguments, report),
+    "capacity_map": capacity_map,
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }

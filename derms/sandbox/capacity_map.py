@@ -1,7 +1,7 @@
 """All buses over many hours: OpenDSS settles hour after hour in one thread, the compiled search runs in the others.
 
-Runs inside the confined child. Memory is bounded: at most `threads + 2` hours are in flight, each a few tens of megabytes on a
-feeder of ten thousand nodes; the answer is two 32-bit numbers a bus, hour and direction.
+Runs inside the confined child. Memory is bounded: at most `threads + 2` hours are in flight, each a few tens of
+megabytes on a feeder of ten thousand nodes; the answer is two 32-bit numbers a bus, hour and direction.
 """
 
 from __future__ import annotations

@@ -58,7 +58,12 @@ class Command(BaseCommand):
                 with Bar("hours", stream=sys.stderr) as bar:
                     answer = feeder.call(
                         "capacity_map",
-                        {"hours": hours, "criteria": criteria.to_dict(), "cap_w": [cap, cap], "threads": options["threads"]},
+                        {
+                            "hours": hours,
+                            "criteria": criteria.to_dict(),
+                            "cap_w": [cap, cap],
+                            "threads": options["threads"],
+                        },
                         timeout_s=86_400.0,
                         progress=bar.update,
                     )
