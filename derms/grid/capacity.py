@@ -23,6 +23,12 @@ from derms.limits import Limit
 from derms.units import watts
 
 ENGINE_VERSION = "headroom-arrays-1"
+INVERTERS: dict[str, tuple[tuple[float, float], ...]] = {
+    "unity": (),
+    "volt_var_a": ((0.90, -0.25), (1.00, 0.0), (1.10, 0.25)),
+    "volt_var_b": ((0.92, -0.44), (0.98, 0.0), (1.02, 0.0), (1.08, 0.44)),
+}
+"""Volt-var curves: per unit volts, var absorbed per VA of nameplate. The defaults of IEEE 1547-2018 categories A and B."""
 ENGINES = {"arrays": ENGINE_VERSION, "opendss": "headroom-opendss-1"}
 SLICE_HOURS = 288
 RESOLUTION_W = 500.0
@@ -44,6 +50,7 @@ class StudyRequest:
     criteria: CriteriaSettings = field(default_factory=CriteriaSettings)
     power_factor: float = 1.0
     engine: str = "arrays"
+    inverter: str = "unity"
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -58,12 +65,24 @@ class StudyRequest:
             raise InputError(f"phases {self.phases} are not among 1, 2, 3", where="phases")
         if not 0.5 <= self.power_factor <= 1.0:
             raise InputError(f"power factor {self.power_factor} is outside 0.5..1", where="power_factor")
+        if self.inverter not in INVERTERS:
+            raise InputError(f"unknown inverter mode {self.inverter!r}", where="inverter", remedy=" or ".join(INVERTERS))
+        if self.inverter != "unity" and (self.engine == "opendss" or self.power_factor != 1.0):
+            raise InputError(
+                "volt-var is studied on arrays and at unity power factor", where="inverter",
+                remedy="Take engine 'arrays' and power factor 1.",
+            )  # fmt: skip
         if self.engine not in ENGINES:
             raise InputError(f"unknown engine {self.engine!r}", where="engine", remedy=" or ".join(ENGINES))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the request as plain data in canonical form."""
         return asdict(self) | {"criteria": self.criteria.to_dict()}
+
+    def volt_var(self) -> tuple[tuple[float, float], ...]:
+        """Return the inverter's volt-var points: per unit volts, var absorbed by the whole site."""
+        nameplate_va = max(self.import_w, self.export_w)
+        return tuple((volts, share * nameplate_va) for volts, share in INVERTERS[self.inverter])
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> StudyRequest:

@@ -197,7 +197,7 @@ class HourGroup:
         watts, code, rounds, odd = (np.zeros((2, WIDTH)) for _ in range(4))
         find_limits(
             self.reference, self.p, self.q, self.flat, base_rows, watched, np.repeat(site.nodes[:1], WIDTH, axis=0),
-            share, share * site.var_per_watt, caps, tolerance_w, probe, workspace(self.network.size),
+            share, share * site.var_per_watt, site.volt_var, caps, tolerance_w, probe, workspace(self.network.size),
             watts, code, rounds, odd,
         )  # fmt: skip
         count = len(self.hours)

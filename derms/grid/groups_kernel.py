@@ -12,7 +12,7 @@ from derms.grid.powerflow import complete
 
 @njit(cache=True, nogil=True)
 def run_groups(  # type: ignore[no-untyped-def]
-    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap, tolerance, probe, work,
+    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap, tolerance, probe, work,
     watts, code, rounds, odd,
 ):  # fmt: skip
     """Fill `watts`, `code`, `rounds`, `odd` (2, c) for all candidates (c a multiple of 16); `cap` (2,) watts."""
@@ -23,7 +23,7 @@ def run_groups(  # type: ignore[no-untyped-def]
     for first in range(0, nodes.shape[0], WIDTH):
         last = first + WIDTH
         find_limits(
-            ref, p, q, base, base_rows, watched, nodes[first:last], p_share[first:last], q_share[first:last], caps,
+            ref, p, q, base, base_rows, watched, nodes[first:last], p_share[first:last], q_share[first:last], curve, caps,
             tolerance, probe, work, limit, which, turns, holes,
         )  # fmt: skip
         watts[:, first:last], code[:, first:last] = limit, which
@@ -38,6 +38,8 @@ def settle_lanes(ref, p, q, voltage, work):  # type: ignore[no-untyped-def]
     nothing = np.zeros(WIDTH)
     path = np.zeros(0, dtype=np.int64)
     fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
-    settle_point(ref, p, q, nobody, nothing, nothing, nothing, path, voltage, rhs, small, 1e-8, fine, exact)
+    settle_point(
+        ref, p, q, nobody, nothing, nothing, nothing, np.zeros((0, 2)), path, voltage, rhs, small, 1e-8, fine, exact
+    )
     complete(ref, marked, voltage, rhs)
     return fine

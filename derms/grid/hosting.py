@@ -7,7 +7,7 @@ on the same arrays; every limit is an exact AC point found by `limits_kernel`, w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,8 @@ class Candidates:
     nodes: NDArray[np.int64]
     phases: FloatArray
     var_per_watt: float = 0.0
+    volt_var: FloatArray = field(default_factory=lambda: np.zeros((0, 2)))
+    """(c, 2): per unit volts rising, and var absorbed by the whole site there; empty for none."""
 
 
 def all_buses(network: Network, *, power_factor: float = 1.0) -> Candidates:
@@ -216,7 +218,7 @@ def hour_limits(
     share = 1.0 / candidates.phases[chosen]
     run_groups(
         reference, reference.p, reference.q, reference.volts, base_rows, watched, candidates.nodes[chosen], share,
-        share * candidates.var_per_watt, np.array(cap_w, dtype=np.float64), tolerance_w, probe, work,
+        share * candidates.var_per_watt, candidates.volt_var, np.array(cap_w, dtype=np.float64), tolerance_w, probe, work,
         watts, code, rounds, odd,
     )  # fmt: skip
     return Limits(watts[:, :count], code[:, :count].astype(np.int64), rounds[:, :count], odd[:, :count] > 0)

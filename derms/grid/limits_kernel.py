@@ -10,7 +10,7 @@ from derms.grid.lanes import WIDTH, load, spread, store, where_positive
 from derms.grid.powerflow import complete, iterate, path_to_tail
 from derms.grid.sweep import FAR, step_to_first
 
-MOST_ITERATIONS = 30
+MOST_ITERATIONS = 60
 MOST_ROUNDS = 40
 CHANGE = 1e-7
 """Root mean square of the nodes' last relative correction below which a point counts as exact."""
@@ -27,17 +27,34 @@ def workspace(size):  # type: ignore[no-untyped-def]
     """Return the arrays of one thread: voltage, right-hand side, tangent (2n, 16); marks, path, small rows."""
     return (
         np.zeros((2 * size, WIDTH)), np.zeros((2 * size, WIDTH)), np.zeros((2 * size, WIDTH)),
-        np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.int64), np.zeros((6, WIDTH)),
+        np.zeros(size, dtype=np.bool_), np.zeros(size, dtype=np.int64), np.zeros((8, WIDTH)),
     )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def find_limits(  # type: ignore[no-untyped-def]
-    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap, tolerance, probe, work, limit, which, rounds, odd
+    ref,
+    p,
+    q,
+    base,
+    base_rows,
+    watched,
+    nodes,
+    p_share,
+    q_share,
+    curve,
+    cap,
+    tolerance,
+    probe,
+    work,
+    limit,
+    which,
+    rounds,
+    odd,
 ):
     """Fill `limit` (2, 16) watts, `which` (2, 16) constraint codes (-1: the cap), `rounds` (2, 16), `odd` (2, 16).
 
-    Row 0 import, row 1 export. `nodes` (16, 3); `cap` (2, 16) watts; `probe`: also look beyond each limit, and set `odd`
+    Row 0 import, row 1 export. `nodes` (16, 3); `cap` (2, 16) watts; `curve`: see `powerflow.draw_constant_power`; `probe`: also look beyond each limit, and set `odd`
     where the criteria hold again there.
     """
     voltage, rhs, first, marked, path_store, small = work
@@ -53,12 +70,12 @@ def find_limits(  # type: ignore[no-untyped-def]
             store(voltage, i, load(base, i) + spread(0.0))
         step_to_first(watched, voltage, base, base_rows, first, far, sign, cap[side : side + 1], best, code)
         _one_side(
-            ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap[side], tolerance, work, path, sign,
+            ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap[side], tolerance, work, path, sign,
             best, code, limit[side], which[side], rounds[side],
         )  # fmt: skip
         if probe:
             _look_beyond(
-                ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap[side], work, path, sign, best, code,
+                ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap[side], work, path, sign, best, code,
                 limit[side], which[side], odd[side],
             )  # fmt: skip
     for m in range(count):
@@ -96,13 +113,16 @@ def draw_unit(nodes, p_share, q_share, base, wide, rhs):  # type: ignore[no-unty
 
 @njit(cache=True, nogil=True)
 def _one_side(  # type: ignore[no-untyped-def]
-    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap, tolerance, work, path, sign, best, code,
+    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap, tolerance, work, path, sign, best, code,
     limit, which, rounds,
 ):  # fmt: skip
     voltage, rhs, first, marked, path_store, small = work
+    small[5:8] = 0.0
     low, high = np.zeros(WIDTH), np.full(WIDTH, FAR)
     at, reach, done = np.zeros((1, WIDTH)), np.zeros((1, WIDTH)), np.zeros(WIDTH, dtype=np.bool_)
     last_code = np.full(WIDTH, -1.0)
+    # A volt-var curve has corners: there the parabola promises nothing.
+    near = NEAR if curve.shape[0] == 0 else 0.0
     fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(best[0, lane], cap[lane]))
@@ -113,7 +133,9 @@ def _one_side(  # type: ignore[no-untyped-def]
     _jump(ref, base, first, at, sign, path, voltage)
     for turn in range(MOST_ROUNDS):
         wanted = ROUGH[turn] if turn < len(ROUGH) else CHANGE
-        settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, wanted, fine, exact)
+        settle_point(
+            ref, p, q, nodes, p_share, q_share, at[0] * sign, curve, path, voltage, rhs, small, wanted, fine, exact
+        )
         complete(ref, marked, voltage, rhs)
         for lane in range(WIDTH):
             reach[0, lane] = FAR if not done[lane] else -FAR
@@ -124,7 +146,23 @@ def _one_side(  # type: ignore[no-untyped-def]
                 best[0, lane] = 0.0
                 continue
             rounds[lane] += 1.0
-            _judge(lane, fine[lane], exact[lane], at, cap, tolerance, low, high, best, code, last_code, limit, which, done)
+            _judge(
+                lane,
+                fine[lane],
+                exact[lane],
+                near,
+                at,
+                cap,
+                tolerance,
+                low,
+                high,
+                best,
+                code,
+                last_code,
+                limit,
+                which,
+                done,
+            )
             left += not done[lane]
         if left == 0:
             return
@@ -135,7 +173,7 @@ def _one_side(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _judge(lane, fine, exact, at, cap, tolerance, low, high, best, code, last_code, limit, which, done):  # type: ignore[no-untyped-def]
+def _judge(lane, fine, exact, near, at, cap, tolerance, low, high, best, code, last_code, limit, which, done):  # type: ignore[no-untyped-def]
     """Decide what one lane does after a point: end, or the next step in `best`."""
     now = at[0, lane]
     if not fine:
@@ -149,7 +187,7 @@ def _judge(lane, fine, exact, at, cap, tolerance, low, high, best, code, last_co
         else:
             high[lane] = min(high[lane], now)
             last_code[lane] = code[0, lane]
-        if exact and ((step >= 0.0 and now >= cap[lane]) or abs(step) <= max(tolerance, NEAR * now)):
+        if exact and ((step >= 0.0 and now >= cap[lane]) or abs(step) <= max(tolerance, near * now)):
             limit[lane] = max(0.0, min(now + step, cap[lane]))
             which[lane] = -1.0 if step >= 0.0 and now >= cap[lane] else code[0, lane]
             done[lane] = True
@@ -167,13 +205,13 @@ def _judge(lane, fine, exact, at, cap, tolerance, low, high, best, code, last_co
 
 @njit(cache=True, nogil=True)
 def settle_point(  # type: ignore[no-untyped-def]
-    ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, small, wanted, fine, exact
+    ref, p, q, nodes, p_share, q_share, power, curve, path, voltage, rhs, small, wanted, fine, exact
 ):
     """Iterate until every lane's point is as good as `wanted` (`fine`) or seen never to be; note which are `exact`."""
     scratch, change = small[:4], small[4:5]
     count = ref.factors.row_start.size - 1 - ref.factors.tail
     for _ in range(MOST_ITERATIONS):
-        iterate(ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, scratch, change)
+        iterate(ref, p, q, nodes, p_share, q_share, power, curve, small[5:8], path, voltage, rhs, scratch, change)
         open_lanes = 0
         for lane in range(WIDTH):
             fine[lane] = change[0, lane] <= wanted * wanted * count
@@ -232,7 +270,25 @@ def where_fine(fine, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _look_beyond(  # type: ignore[no-untyped-def]
-    ref, p, q, base, base_rows, watched, nodes, p_share, q_share, cap, work, path, sign, best, code, limit, which, odd
+    ref,
+    p,
+    q,
+    base,
+    base_rows,
+    watched,
+    nodes,
+    p_share,
+    q_share,
+    curve,
+    cap,
+    work,
+    path,
+    sign,
+    best,
+    code,
+    limit,
+    which,
+    odd,
 ):
     """Set `odd` where all criteria hold again at one and a half times the limit: the feasible set has a hole."""
     voltage, rhs, first, marked, path_store, small = work
@@ -241,7 +297,7 @@ def _look_beyond(  # type: ignore[no-untyped-def]
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(max(1.5 * limit[lane], limit[lane] + 0.05 * cap[lane]), cap[lane]))
     _jump(ref, base, first, at, sign, path, voltage)
-    settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, path, voltage, rhs, small, CHANGE, fine, exact)
+    settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, curve, path, voltage, rhs, small, CHANGE, fine, exact)
     complete(ref, marked, voltage, rhs)
     step_to_first(watched, voltage, base, base_rows, first, at, sign, np.full((1, WIDTH), FAR), best, code)
     for lane in range(WIDTH):

@@ -24,7 +24,8 @@ MOST_NEWTON_STEPS = 30
 class Reference(NamedTuple):
     """A network linearised at one solved state, as kernels take it.
 
-    `volts` (2n,) real and imaginary in turn; `p`, `q` (k,) siemens at rated voltage; `slope` (k, 4); `offset` (2k,).
+    `volts` (2n,) real and imaginary in turn; `p`, `q` (k,) siemens at rated voltage; `slope` (k, 4); `offset` (2k,);
+    `base_v` (n,).
     """
 
     factors: Factors
@@ -34,6 +35,7 @@ class Reference(NamedTuple):
     q: FloatArray
     slope: FloatArray
     offset: FloatArray
+    base_v: FloatArray
 
 
 @njit(cache=True)
@@ -85,7 +87,7 @@ def linearise(network: Network, volts: ComplexArray, p_w: FloatArray, q_var: Flo
         branches.a, branches.b, slope, value,
     )  # fmt: skip
     factors = factor(network.pattern, BlockRows(admittance.start, admittance.column, value))
-    return Reference(factors, branches, flat, p, q, slope, offset)
+    return Reference(factors, branches, flat, p, q, slope, offset, network.base_v)
 
 
 def _across(branches: BranchArrays, flat: FloatArray) -> FloatArray:
@@ -156,11 +158,12 @@ def path_to_tail(parent, tail, nodes, marked, path):  # type: ignore[no-untyped-
 
 
 @njit(cache=True, nogil=True)
-def draw_constant_power(nodes, p_share, q_share, power, voltage, rhs):  # type: ignore[no-untyped-def]
+def draw_constant_power(nodes, p_share, q_share, power, curve, relaxed, base_v, voltage, rhs):  # type: ignore[no-untyped-def]
     """rhs -= conj(S / V) at each lane's nodes: a site of constant power, shared equally among its phases.
 
     `nodes` (16, 3), -1 for none; `p_share`, `q_share` (16,) W and var per watt and phase; `power` (16,) watts, import
-    positive.
+    positive; `curve` (c, 2): volt-var points, per unit volts rising and var (absorbed positive) of the whole site; c may
+    be 0. Each phase follows its own voltage; `relaxed` (3, 16): the var it has reached.
     """
     for lane in range(nodes.shape[0]):
         for phase in range(3):
@@ -168,13 +171,30 @@ def draw_constant_power(nodes, p_share, q_share, power, voltage, rhs):  # type: 
             if i >= 0:
                 vr, vi = voltage[2 * i, lane], voltage[2 * i + 1, lane]
                 p, q = power[lane] * p_share[lane], power[lane] * q_share[lane]
+                if curve.shape[0] > 0:
+                    # Half way each time: a steep curve on a weak node would swing for ever.
+                    target = p_share[lane] * volt_var(curve, (vr * vr + vi * vi) ** 0.5 / base_v[i])
+                    relaxed[phase, lane] += 0.5 * (target - relaxed[phase, lane])
+                    q += relaxed[phase, lane]
                 over = 1.0 / (vr * vr + vi * vi)
                 rhs[2 * i, lane] -= (p * vr + q * vi) * over
                 rhs[2 * i + 1, lane] -= (p * vi - q * vr) * over
 
 
 @njit(cache=True, nogil=True)
-def iterate(ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, scratch, change):  # type: ignore[no-untyped-def]
+def volt_var(curve, volts_pu):  # type: ignore[no-untyped-def]
+    """Return the var of a piecewise linear curve, flat beyond its ends."""
+    if volts_pu <= curve[0, 0]:
+        return curve[0, 1]
+    for k in range(1, curve.shape[0]):
+        if volts_pu <= curve[k, 0]:
+            part = (volts_pu - curve[k - 1, 0]) / max(curve[k, 0] - curve[k - 1, 0], 1e-12)
+            return curve[k - 1, 1] + part * (curve[k, 1] - curve[k - 1, 1])
+    return curve[-1, 1]
+
+
+@njit(cache=True, nogil=True)
+def iterate(ref, p, q, nodes, p_share, q_share, power, curve, relaxed, path, voltage, rhs, scratch, change):  # type: ignore[no-untyped-def]
     """One step of the dishonest Newton method on the tail and the path; `voltage` is replaced there.
 
     `change` (1, 16) receives each lane's sum of squared relative corrections.
@@ -188,7 +208,7 @@ def iterate(ref, p, q, nodes, p_share, q_share, power, path, voltage, rhs, scrat
         store(rhs, 2 * path[m], zero)
         store(rhs, 2 * path[m] + 1, zero)
     subtract_load_currents(ref.branches, p, q, ref.slope, ref.offset, voltage, scratch, rhs)
-    draw_constant_power(nodes, p_share, q_share, power, voltage, rhs)
+    draw_constant_power(nodes, p_share, q_share, power, curve, relaxed, ref.base_v, voltage, rhs)
     forward_path(f, path, rhs)
     forward_tail(f, rhs)
     backward(f, f.tail, size, rhs)

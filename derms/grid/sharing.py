@@ -172,7 +172,7 @@ class Sharing:
                 continue
             seen.add(mask.tobytes())
             others = np.where(mask, watts, 0.0)
-            if self._holds(others)[0] > INSIDE:
+            if self._holds(others)[0] > 0.0:
                 shrunk, low, high = True, 0.0, 1.0
                 floor = np.where(mask, self.demand.floor, 0.0)
                 for _ in range(9):

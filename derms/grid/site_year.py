@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,6 +41,8 @@ def study_hours_on_arrays(
             break
         bound = watching.setdefault(id(group.network), watch(group.network, request.criteria, head=head))
         site = one_bus(group.network, request.bus, request.phases, power_factor=request.power_factor)
+        if request.volt_var():
+            site = replace(site, volt_var=np.array(request.volt_var()))
         limits = group.limits(bound, site, (float(request.import_w), float(request.export_w)), probe=True)
         heads = group.network.head_va(group.volts).real
         for lane, hour in enumerate(group.hours):

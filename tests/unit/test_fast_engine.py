@@ -171,6 +171,23 @@ def test_reverse_power_at_the_head_is_a_constraint_of_its_own(circuit: Circuit) 
     assert fast.export_w == pytest.approx(slow.export_w, abs=2500)
 
 
+def test_volt_var_limits_are_converged_points_of_opendss_in_both_quadrants(circuit: Circuit, engine: FastEngine) -> None:
+    """IEEE 1547-2018 category B: at the limit the var that the curve asks for at OpenDSS's own voltage is the var drawn."""
+    request = StudyRequest("83", (1, 2, 3), 900_000, 900_000, (497,), inverter="volt_var_b")
+    found = study_hours(circuit, request, (497,)).hours[0]
+    curve = np.array(request.volt_var())
+    nodes = [circuit.nodes.index(f"83.{phase}") for phase in (1, 2, 3)]
+    criteria = Criteria(circuit, request.criteria)
+    for sign, limit in ((1.0, found.import_w), (-1.0, found.export_w)):
+        base, q = circuit.settle(497), np.zeros(3)
+        for _ in range(60):
+            shares = [Injection("83", (phase,), sign * limit / 3, float(q[phase - 1])) for phase in (1, 2, 3)]
+            state = circuit.solve(shares)
+            q += 0.5 * (np.interp(state.v_pu[nodes], curve[:, 0], curve[:, 1]) / 3 - q)
+        assert limit > 0
+        assert criteria.worst(state, base)[2] > -5e-5
+
+
 def test_a_load_model_without_a_law_is_refused_by_name() -> None:
     text = "\n".join(TINY).replace("model=1", "model=6")
     circuit = Circuit.compile(text)
@@ -249,4 +266,6 @@ def test_a_second_site_never_raises_the_first_under_pro_rata(engine: FastEngine)
     for sign in (1.0, -1.0):
         alone = Sharing(solved, watching, Sites(("a",), nodes[:1]), _demand(1, 3e6), sign).run("pro_rata_capacity")
         both = Sharing(solved, watching, Sites(("a", "b"), nodes), _demand(2, 3e6), sign).run("pro_rata_capacity")
-        assert both.watts[0] <= alone.watts[0] * (1 + 1e-3) + 100.0
+        # 2e-5 pu is what counts as holding; on a stiff node that is kilowatts.
+        leeway = 3e-5 * max(alone.price[0], both.price[0])
+        assert both.watts[0] <= alone.watts[0] * (1 + 1e-3) + leeway

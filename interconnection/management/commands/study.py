@@ -35,6 +35,8 @@ class Command(BaseCommand):
         parser.add_argument("--rule", choices=["no_worse", "strict"], default="no_worse")
         parser.add_argument("--voltage-scope", choices=["mv", "all"], default="mv")
         parser.add_argument("--reverse-power-kw", type=float, help="largest flow out of the feeder; default: not limited")
+        parser.add_argument("--inverter", choices=["unity", "volt_var_a", "volt_var_b"], default="unity")
+        parser.add_argument("--engine", choices=["arrays", "opendss"], default="arrays")
         parser.add_argument("--workers", type=int, help="confined children to use; default: one a core")
         parser.add_argument("--json", action="store_true")
 
@@ -88,7 +90,14 @@ class Command(BaseCommand):
             voltage_scope=options["voltage_scope"],
             reverse_power_w=None if reverse is None else kilowatts_to_watts(reverse, where="--reverse-power-kw"),
         )
-        request = build_request(version, *place, hours=options["hours"], criteria=criteria)
+        request = build_request(
+            version,
+            *place,
+            hours=options["hours"],
+            criteria=criteria,
+            inverter=options["inverter"],
+            engine=options["engine"],
+        )
         study = order_study(version, request, actor="command line", application=application)
         with Bar("study", stream=sys.stderr) as bar:
             study = perform(study.pk, progress=bar.update, workers=options["workers"])
