@@ -98,6 +98,7 @@ def step_to_first(watched, voltage, base, base_rows, first, at, sign, reach, bes
         if any_positive(maximum(above + _rise(ahead, slope, bend), below + maximum(0.0 - ahead * slope, spread(0.0)))):
             step = _node_step(below, above, slope, bend)
             number = where_positive(slope, spread(2.0 * w + 1.0), spread(2.0 * w))
+            number = where_positive(above, spread(2.0 * w + 1.0), where_positive(below, spread(2.0 * w), number))
             code = where_positive(least - step, number, code)
             least = where_positive(least - step, step, least)
     first_row = 2.0 * watched.nodes.size
