@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve format lock clean
+.PHONY: help setup demo test check serve fuzz format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ check: setup  ## format, lint, types, import contracts, settings, migrations
 
 test: setup  ## every test; what is skipped is named at the end, with the reason
 	@$(BIN)/python -m pytest $(TEST_ARGS)
+
+fuzz: setup  ## long campaigns: 100,000 mutated feeder models through the importer
+	@HEADROOM_FUZZ=100000 $(BIN)/python -m pytest -q tests/unit/test_dss_text.py -k mutations
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

@@ -203,3 +203,5 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env.str("HEADROOM_LOG_LEVEL", default="INFO")},
 }
+
+SIGNING_KEY = env("HEADROOM_SIGNING_KEY", default=str(STATE_DIR / "signing_key.pem"))

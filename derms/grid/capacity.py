@@ -118,6 +118,9 @@ class StudyResult:
     findings: tuple[str, ...]
     inputs_sha256: str
     engine: str
+    steps: dict[str, list[int]] = field(default_factory=dict)
+    """Each way [watts, hour]: the largest step of power that changes the site's voltage within the criterion, least
+    hour."""
 
     @property
     def firm(self) -> Limit:
@@ -167,6 +170,12 @@ class StudyResult:
             "binding_import": self.binding("import"),
             "binding_export": self.binding("export"),
             "binding_hours": {side: self.binding_hours(side) for side in ("import", "export")},
+            "largest_step": {
+                side: {"kw": step[0] // 100 / 10, "hour": step[1]} for side, step in sorted(self.steps.items())
+            },
+            "ramp_limit_needed": {
+                side: step[0] < getattr(self.flexible, f"{side}_w") for side, step in sorted(self.steps.items())
+            },
             "hours": len(self.hours),
             "inputs_sha256": self.inputs_sha256,
             "engine": self.engine,
@@ -213,15 +222,17 @@ class Slice:
 
     hours: tuple[HourLimit, ...]
     violations: dict[str, dict[str, Any]]
+    steps: dict[str, list[int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that survives JSON."""
-        return {"hours": [list(asdict(hour).values()) for hour in self.hours], "violations": self.violations}
+        return {"hours": [list(asdict(hour).values()) for hour in self.hours], "violations": self.violations,
+                "steps": self.steps}  # fmt: skip
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Slice:
         """Rebuild a slice from JSON."""
-        return cls(tuple(HourLimit(*row) for row in raw["hours"]), raw["violations"])
+        return cls(tuple(HourLimit(*row) for row in raw["hours"]), raw["violations"], raw.get("steps", {}))
 
 
 def inputs_sha256(model_sha256: str, request: StudyRequest) -> str:
@@ -340,8 +351,11 @@ def merge(
     """Put slices together; raises NotConverged when an hour of the request is missing."""
     hours: list[HourLimit] = []
     ledger: dict[str, dict[str, Any]] = {}
+    steps: dict[str, list[int]] = {}
     for part in parts:
         hours += part.hours
+        for side, step in part.steps.items():
+            steps[side] = min(steps.get(side, list(step)), list(step))
         for key, entry in part.violations.items():
             _merge_entry(ledger, key, entry)
     hours.sort(key=lambda item: item.hour)
@@ -358,6 +372,7 @@ def merge(
         tuple(findings),
         inputs_sha256(model_sha256, request),
         ENGINES[request.engine],
+        steps,
     )
 
 

@@ -33,6 +33,8 @@ class CriteriaSettings:
     `participation`: an element counts as thermal when at least this share of the site's power flows through it; a
     service transformer on another lateral, whose own load only follows the voltage, is that lateral's business.
     0 counts every element. `slack_pu`: by how much a state may differ from the base and still be "no worse".
+    `rapid_change_pu`, `rapid_change_lv_pu`: the largest voltage change that a step of the site's own power may make at its
+    bus (medium and low voltage). It gives the largest step, and with it a ramp limit; it cuts no power.
     """
 
     v_low_pu: float = 0.95
@@ -43,6 +45,8 @@ class CriteriaSettings:
     rule: str = "no_worse"
     participation: float = 0.02
     slack_pu: float = SAME
+    rapid_change_pu: float = 0.03
+    rapid_change_lv_pu: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0.5 < finite(self.v_low_pu, where="v_low_pu") < finite(self.v_high_pu, where="v_high_pu") < 1.5:

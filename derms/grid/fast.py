@@ -21,6 +21,7 @@ from derms.grid.network import ComplexArray, FloatArray, Network
 from derms.grid.opendss import Circuit
 from derms.grid.powerflow import Reference, newton
 from derms.grid.rest import RestTest
+from derms.grid.sweep import Watched
 
 
 @dataclass(frozen=True)
@@ -161,6 +162,9 @@ class FastEngine:
         return HourGroup(network, reference, tuple(hours), p, q, flat)
 
 
+NO_INDEX, NO_VALUE = np.zeros(0, dtype=np.int64), np.zeros(0)
+
+
 @dataclass(frozen=True)
 class HourGroup:
     """At most sixteen hours of one control state: P and Q (k, 16) in siemens, base voltages `flat` (2n, 16)."""
@@ -192,6 +196,23 @@ class HourGroup:
     ) -> Limits:  # fmt: skip
         """Return the site's largest import and export in each hour of the group."""
         watched, base_rows = limits_of(self.network, watching, self.volts)
+        return self._find(watched, base_rows, site, cap_w, probe, tolerance_w)
+
+    def largest_steps(self, site: Candidates, change_pu: float, cap_w: tuple[float, float]) -> FloatArray:
+        """Return the largest step of power from nothing, (2, hours) watts, that changes no voltage at the site by more."""
+        nodes = site.nodes[0][site.nodes[0] >= 0]
+        volts, room = np.abs(self.volts[nodes]), change_pu * self.network.base_v[nodes][:, None]
+        nothing = np.zeros((0, WIDTH))
+        watched = Watched(
+            nodes, (volts - room) ** 2, (volts + room) ** 2, np.zeros(1, dtype=np.int64), NO_INDEX, NO_VALUE, NO_VALUE,
+            nothing, NO_VALUE, np.zeros(1, dtype=np.int64), NO_INDEX, NO_INDEX, nothing,
+        )  # fmt: skip
+        return self._find(watched, nothing, site, cap_w, False, TOLERANCE_W).watts
+
+    def _find(
+        self, watched: Watched, base_rows: FloatArray, site: Candidates, cap_w: tuple[float, float], probe: bool,
+        tolerance_w: float,
+    ) -> Limits:  # fmt: skip
         share = np.full(WIDTH, 1.0 / site.phases[0])
         caps = np.repeat(np.array(cap_w, dtype=np.float64)[:, None], WIDTH, axis=1)
         watts, code, rounds, odd = (np.zeros((2, WIDTH)) for _ in range(4))

@@ -54,7 +54,8 @@ def find_limits(  # type: ignore[no-untyped-def]
 ):
     """Fill `limit` (2, 16) watts, `which` (2, 16) constraint codes (-1: the cap), `rounds` (2, 16), `odd` (2, 16).
 
-    Row 0 import, row 1 export. `nodes` (16, 3); `cap` (2, 16) watts; `curve`: see `powerflow.draw_constant_power`; `probe`: also look beyond each limit, and set `odd`
+    Row 0 import, row 1 export. `nodes` (16, 3);
+    `cap` (2, 16) watts; `curve`: see `powerflow.draw_constant_power`; `probe`: also look beyond each limit, and set `odd`
     where the criteria hold again there.
     """
     voltage, rhs, first, marked, path_store, small = work
@@ -75,7 +76,8 @@ def find_limits(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if probe:
             _look_beyond(
-                ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap[side], work, path, sign, best, code,
+                ref, p, q, base, base_rows, watched, nodes, p_share, q_share, curve, cap[side], work, path, sign,
+                best, code,
                 limit[side], which[side], odd[side],
             )  # fmt: skip
     for m in range(count):

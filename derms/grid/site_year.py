@@ -35,6 +35,7 @@ def study_hours_on_arrays(
     found: list[HourLimit] = []
     violations: dict[str, dict[str, object]] = {}
     watching: dict[int, Watch] = {}
+    steps: dict[str, list[int]] = {}
     head = head_element(circuit)
     for group in engine.year(hours):
         if cancelled is not None and cancelled():
@@ -44,6 +45,12 @@ def study_hours_on_arrays(
         if request.volt_var():
             site = replace(site, volt_var=np.array(request.volt_var()))
         limits = group.limits(bound, site, (float(request.import_w), float(request.export_w)), probe=True)
+        change = request.criteria.rapid_change_pu
+        if not group.network.medium_voltage[site.nodes[0, 0]]:
+            change = request.criteria.rapid_change_lv_pu
+        note_steps(
+            steps, group.hours, group.largest_steps(site, change, (float(request.import_w), float(request.export_w)))
+        )
         heads = group.network.head_va(group.volts).real
         for lane, hour in enumerate(group.hours):
             found.append(_hour(group, bound, request, limits, lane, hour, round(float(heads[lane]))))
@@ -52,7 +59,7 @@ def study_hours_on_arrays(
         if progress is not None:
             progress(len(found), len(hours))
     found.sort(key=lambda item: item.hour)
-    return Slice(tuple(found), violations)
+    return Slice(tuple(found), violations, steps)
 
 
 def head_element(circuit: Circuit) -> str | None:
@@ -62,6 +69,14 @@ def head_element(circuit: Circuit) -> str | None:
         if source in (element.bus1, element.bus2):
             return element.name
     return None
+
+
+def note_steps(steps: dict[str, list[int]], hours: Sequence[int], watts: FloatArray) -> None:
+    """Keep, each way, the least of the largest steps: [watts, hour]."""
+    for row, side in enumerate(("import", "export")):
+        for lane, hour in enumerate(hours):
+            candidate = [int(watts[row, lane]), hour]
+            steps[side] = min(steps.get(side, candidate), candidate)
 
 
 def _hour(

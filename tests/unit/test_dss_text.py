@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 from pathlib import Path
@@ -141,7 +142,8 @@ def test_a_thousand_mutations_neither_crash_nor_write(tmp_path: Path) -> None:
         ".",
     ]
     refused = 0
-    for _ in range(1000):
+    rounds = int(os.environ.get("HEADROOM_FUZZ", "1000"))
+    for _ in range(rounds):
         text = list(source)
         for _ in range(chance.randrange(1, 6)):
             place = chance.randrange(len(text))
@@ -154,7 +156,7 @@ def test_a_thousand_mutations_neither_crash_nor_write(tmp_path: Path) -> None:
             continue
         assert "usermodel" not in emitted
         assert "file=" not in emitted
-    assert refused > 200
+    assert refused > rounds // 5
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["m.dss", "model"]
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import re
 import sys
+from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError, InputError
 from derms.grid.criteria import CriteriaSettings
 from derms.progress import Bar
+from derms.sandbox.study_pool import run_study
 from derms.units import kilowatts_to_watts
 from interconnection.models import Application
 from interconnection.services.feeders import feeder_version
@@ -38,6 +41,7 @@ class Command(BaseCommand):
         parser.add_argument("--inverter", choices=["unity", "volt_var_a", "volt_var_b"], default="unity")
         parser.add_argument("--engine", choices=["arrays", "opendss"], default="arrays")
         parser.add_argument("--workers", type=int, help="confined children to use; default: one a core")
+        parser.add_argument("--folder", help="also write the study as a signed folder that 'replay' can run again")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -58,6 +62,9 @@ class Command(BaseCommand):
                 f"{answer[f'flexible_{side}_kw']:g} kW, limited in {answer[f'limited_hours_{side}']} of "
                 f"{answer['hours']} hours, {answer[f'limited_energy_percent_{side}']:g} % of the energy"
             )
+        for side, step in answer["largest_step"].items():
+            needed = "a ramp limit is needed" if answer["ramp_limit_needed"][side] else "no ramp limit is needed"
+            self.stdout.write(f"{side}: a step of {step['kw']:g} kW changes the voltage by the criterion: {needed}")
         for finding in answer["findings"]:
             self.stdout.write(f"note: {finding}")
         self.stdout.write(f"inputs sha256 {answer['inputs_sha256']}, engine {answer['engine']}")
@@ -98,6 +105,12 @@ class Command(BaseCommand):
             inverter=options["inverter"],
             engine=options["engine"],
         )
+        if options["folder"]:
+            from interconnection.services.study_folder import write
+
+            with Bar("study", stream=sys.stderr) as bar:
+                result = run_study(version.text, version.sha256, request, workers=options["workers"], progress=bar.update)
+            write(Path(options["folder"]), version.text, version.sha256, result, Path(settings.SIGNING_KEY))
         study = order_study(version, request, actor="command line", application=application)
         with Bar("study", stream=sys.stderr) as bar:
             study = perform(study.pk, progress=bar.update, workers=options["workers"])
