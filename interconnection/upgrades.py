@@ -38,6 +38,21 @@ def upgrade_avoided(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def priced(ladder: dict[str, Any]) -> dict[str, Any]:
+    """Return the ladder with each rung's cost: by the kW it frees, at the unit cost of its kind; settings cost nothing."""
+    rungs = []
+    for rung in ladder["rungs"]:
+        if not rung["element"] or rung["change"].startswith("volt-var"):
+            rungs.append(rung | {"usd": 0, "usd_per_kw": 0.0, "months": 0, "origin": "a setting"})
+            continue
+        cost = UNIT_COSTS[_kind("thermal", rung["element"])]
+        usd = round(rung["gained_kw"] * cost["usd_per_kw"])
+        rungs.append(
+            rung | {"usd": usd, "usd_per_kw": cost["usd_per_kw"], "months": cost["months"], "origin": cost["origin"]}
+        )
+    return ladder | {"rungs": rungs}
+
+
 def _kind(criterion: str, element: str) -> str:
     if criterion in ("undervoltage", "overvoltage"):
         return "voltage_regulator"

@@ -1,9 +1,9 @@
 """Weighted least squares with pseudo-measurements: from a few meters to the state of the feeder, with its uncertainty.
 
-Unknown is each load's multiplier. Its pseudo-measurement is the hour's own load, with an error of its own and one that all loads
-share; the meters' equations are linear at the AC point and found by one transposed solve for sixteen of them, so the system to
-invert is as small as the number of meters. Gauss and Newton's steps go on until the state rests. Bad data: the largest
-normalised residual above `BAD` is taken out, and the rest is solved again (the usual largest-normalised-residual test).
+Unknown is each load's multiplier. Its pseudo-measurement is the hour's own load, with an error of its own and one that
+all loads share; the meters' equations are linear at the AC point and found by one transposed solve for sixteen of
+them, so the system to invert is as small as the number of meters. Gauss and Newton's steps go on until the state rests. Bad data:
+the largest normalised residual above `BAD` is taken out, and the rest is solved again (the usual largest-normalised-residual test).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from derms.grid.capacity import HourLimit, Slice, StudyRequest, note_violations
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import EXPORT, IMPORT, Limits, Watch, name_of, one_bus, row_currents, watch
-from derms.grid.network import FloatArray
+from derms.grid.network import FloatArray, Network
 from derms.grid.opendss import Circuit
 
 
@@ -29,18 +29,23 @@ def study_hours_on_arrays(
     *,
     progress: Callable[[int, int], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
+    raised: Mapping[str, float] | None = None,
 ) -> Slice:
-    """Study some hours of a request (see `capacity.study_hours`); the answer depends on the hours, not on the worker."""
+    """Study some hours of a request (see `capacity.study_hours`); the answer depends on the hours, not on the worker.
+
+    `raised`: factors on the ratings of elements, for the upgrade ladder.
+    """
     engine = fast_engine(circuit)
     found: list[HourLimit] = []
     violations: dict[str, dict[str, object]] = {}
     watching: dict[int, Watch] = {}
     steps: dict[str, list[int]] = {}
     head = head_element(circuit)
-    for group in engine.year(hours):
+    for found_group in engine.year(hours):
+        group = found_group if not raised else replace(found_group, network=_with_ratings(found_group.network, raised))
         if cancelled is not None and cancelled():
             break
-        bound = watching.setdefault(id(group.network), watch(group.network, request.criteria, head=head))
+        bound = watching.setdefault(id(found_group.network), watch(group.network, request.criteria, head=head))
         site = one_bus(group.network, request.bus, request.phases, power_factor=request.power_factor)
         if request.volt_var():
             site = replace(site, volt_var=np.array(request.volt_var()))
@@ -60,6 +65,11 @@ def study_hours_on_arrays(
             progress(len(found), len(hours))
     found.sort(key=lambda item: item.hour)
     return Slice(tuple(found), violations, steps)
+
+
+def _with_ratings(network: Network, raised: Mapping[str, float]) -> Network:
+    factors = np.array([raised.get(name, 1.0) for name in network.rows.names])
+    return replace(network, rows=replace(network.rows, amps=network.rows.amps * factors))
 
 
 def head_element(circuit: Circuit) -> str | None:

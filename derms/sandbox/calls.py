@@ -9,6 +9,7 @@ from derms.grid.capacity import StudyRequest, electrical_findings, study_hours
 from derms.grid.certificate import certificate
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
+from derms.grid.ladder import ladder
 from derms.grid.opendss import Circuit
 from derms.grid.plant import head_profile, participants, plant_step
 from derms.sandbox.capacity_map import capacity_map
@@ -65,5 +66,6 @@ CALLS: dict[str, Call] = {
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,
     "capacity_map": capacity_map,
+    "ladder": ladder,
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }

@@ -18,6 +18,7 @@ from derms.grid.extraction import Extraction
 from derms.grid.factors import solve, solve_transposed
 from derms.grid.fast import FastEngine, HourState
 from derms.grid.hosting import all_buses, hour_limits, name_of, watch
+from derms.grid.ladder import ladder
 from derms.grid.lanes import WIDTH
 from derms.grid.load_law import MODELS, Branches, kernel_arrays, law, power_near_one, subtract_load_currents
 from derms.grid.opendss import Circuit, Injection
@@ -269,3 +270,13 @@ def test_a_second_site_never_raises_the_first_under_pro_rata(engine: FastEngine)
         # 2e-5 pu is what counts as holding; on a stiff node that is kilowatts.
         leeway = 3e-5 * max(alone.price[0], both.price[0])
         assert both.watts[0] <= alone.watts[0] * (1 + 1e-3) + leeway
+
+
+def test_the_upgrade_ladder_never_falls_and_mends_what_bound(circuit: Circuit) -> None:
+    request = StudyRequest("250", (1, 2, 3), 1_500_000, 0, (480, 497, 498))
+    found = ladder(circuit, {"request": request.to_dict(), "side": "import"}, lambda done, total: None)
+    firm = [rung["firm_kw"] for rung in found["rungs"]]
+    assert firm == sorted(firm)
+    assert firm[-1] > firm[0]
+    for before, rung in zip(found["rungs"], found["rungs"][1:], strict=False):
+        assert rung["element"] in (before["binding"]["element"], "the site's inverters")
