@@ -30,7 +30,7 @@ def ladder(circuit: Circuit, arguments: Mapping[str, Any], report: Callable[[int
     if side not in ("import", "export") or not getattr(request, f"{side}_w"):
         raise InputError("the ladder climbs one side that is asked for", where="side", remedy="import or export")
     raised: dict[str, float] = {}
-    before = _study(circuit, request, raised, lambda done, total: report(done, total * (MOST_RUNGS + 1)))
+    before = _study(circuit, request, raised, _part(report, 0))
     rungs = [_rung("as it is", "", before, side, 0)]
     for number in range(1, MOST_RUNGS + 1):
         if getattr(before.firm, f"{side}_w") >= getattr(request, f"{side}_w"):
@@ -47,14 +47,15 @@ def ladder(circuit: Circuit, arguments: Mapping[str, Any], report: Callable[[int
             )
         else:
             break
-        at = number
-        after = _study(
-            circuit, request, raised, lambda done, total, at=at: report(at * total + done, total * (MOST_RUNGS + 1))
-        )
+        after = _study(circuit, request, raised, _part(report, number))
         gained = getattr(after.firm, f"{side}_w") - getattr(before.firm, f"{side}_w")
         rungs.append(_rung(change, element, after, side, gained))
         before = after
     return {"side": side, "asked_kw": getattr(request, f"{side}_w") / 1000.0, "rungs": rungs}
+
+
+def _part(report: Callable[[int, int], None], number: int) -> Callable[[int, int], None]:
+    return lambda done, total: report(number * total + done, total * (MOST_RUNGS + 1))
 
 
 def _study(

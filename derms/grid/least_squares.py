@@ -1,9 +1,10 @@
 """Weighted least squares with pseudo-measurements: from a few meters to the state of the feeder, with its uncertainty.
 
-Unknown is each load's multiplier. Its pseudo-measurement is the hour's own load, with an error of its own and one that
-all loads share; the meters' equations are linear at the AC point and found by one transposed solve for sixteen of
-them, so the system to invert is as small as the number of meters. Gauss and Newton's steps go on until the state rests. Bad data:
-the largest normalised residual above `BAD` is taken out, and the rest is solved again (the usual largest-normalised-residual test).
+Unknown is each load's multiplier. Its pseudo-measurement is the hour's own load, with an error of its own and one
+that all loads share; the meters' equations are linear at the AC point and found by one transposed solve for sixteen
+of them, so the system to invert is as small as the number of meters. Gauss and Newton's steps go on until the state
+rests. Bad data: the largest normalised residual above `BAD` is taken out, and the rest is solved again (the usual
+largest-normalised-residual test).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ KINDS = ("voltage", "current", "active_power", "reactive_power")
 
 @dataclass(frozen=True)
 class Meter:
-    """One measurement: kind, where (a node's place for voltage, a monitored row else), value and sigma in V, A, W or var."""
+    """One measurement: kind, where (a node's place for voltage, else a monitored row), value and sigma in V, A, W, var."""
 
     name: str
     kind: str
@@ -88,7 +89,8 @@ def estimate_state(
     network = with_sites(state.network, at) if len(at) else state.network
     inverse = state.reference.branches.inverse_v2
     base = (state.reference.p / inverse, state.reference.q / inverse)
-    good, rejected = list(meters), []
+    good = list(meters)
+    rejected: list[str] = []
     while good:
         found = _gauss_newton(network, state.volts, base, (extra_p, extra_q), good, loads)
         worst = max(found.normalised, key=lambda name: found.normalised[name])
@@ -113,7 +115,7 @@ def _gauss_newton(
         rows = _sensitivities(network, reference, places, loads, theta)
         spread = _prior_times(rows.T)
         innovation = rows @ spread + np.diag(noise)
-        gain = np.linalg.solve(innovation, spread.T).T
+        gain: FloatArray = np.asarray(np.linalg.solve(innovation, spread.T).T, dtype=np.float64)
         # Always from the prior: theta = 1 + K (z - h(theta) + H (theta - 1)).
         left = measured - _values(network, volts, places)
         following = np.clip(1.0 + gain @ (left + rows @ (theta - 1.0)), LEAST_MULTIPLIER, MOST_MULTIPLIER)

@@ -58,10 +58,9 @@ class Command(BaseCommand):
             return
         for rung in answer["rungs"]:
             binding = rung["binding"]
+            after = f"after {rung['change']} {rung['element']}".rstrip()
+            cost = f"${rung['usd']:,}, {rung['months']} months [{rung['origin']}]"
+            then = f"{binding['criterion'] or 'nothing'} {binding['element']}".rstrip()
             self.stdout.write(
-                f"{rung['firm_kw']:>9.1f} kW firm (+{rung['gained_kw']:g}) after {rung['change']} {rung['element']}: "
-                f"${rung['usd']:,}, {rung['months']} months [{rung['origin']}]; then binds {
-                    binding['criterion'] or 'nothing'
-                } "
-                f"{binding['element']}"
+                f"{rung['firm_kw']:>9.1f} kW firm (+{rung['gained_kw']:g}) {after}: {cost}; then binds {then}"
             )
