@@ -54,7 +54,7 @@ def bench(
         for number, (place, bus, phases) in enumerate(chosen):
             peer.place(bus, phases)
             times["careful"].append(_timed(lambda: [peer.limit(sign, CAP_W) for sign in (1.0, -1.0)]))
-            if number < max(1, ordinary_cases // hours):
+            if number < -(-ordinary_cases // hours):
                 times["ordinary"].append(_timed(lambda: [peer.limit(s, CAP_W, peer.holds_by_loops) for s in (1.0, -1.0)]))
                 peer.place(bus, phases)
             for side, sign in enumerate((1.0, -1.0)):
@@ -128,7 +128,7 @@ def _answer(
     circuit: Circuit, state: HourState, times: dict[str, list[float]], errors: list[tuple[float, float]], same: int,
     unsolved: int, hours: int, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
-    ours, careful, ordinary = (float(np.mean(times[name])) for name in ("ours", "careful", "ordinary"))
+    ours, careful, ordinary = (float(np.mean(times[name] or [np.nan])) for name in ("ours", "careful", "ordinary"))
     apart = np.array([error for error, _ in errors])
     relative = np.array([error / max(limit, 1.0) for error, limit in errors])
     accepted = np.minimum(apart / 1000.0, relative / 0.001)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from derms.benchmarks.hosting_capacity import bench
 from derms.feeders import FOLDER, shipped
 from derms.feeders.load_shapes import csv
 from derms.grid.capacity import StudyRequest, study
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit, Injection
+from interconnection.management.commands.bench import model_text
 from tests.conftest import shared_path
 
 # IEEE PES test feeder document, 13 nodes, magnitude in per unit with the published taps (10, 8, 11).
@@ -109,6 +111,29 @@ def test_ckt5_at_the_story_bus_near_its_worst_hours() -> None:
     assert result.firm.import_w == pytest.approx(620_000, abs=15_000)
     assert result.binding("export")["criterion"] == "overvoltage"
     assert any("400 A" in finding for finding in result.findings), "the head's 400 A is a default, and the study says so"
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(
+    ("name", "root", "regulators"),
+    [
+        ("epri/ckt5/Master_ckt5.dss", "epri/ckt5", None),
+        ("epri/J1/Master_withPV.dss", "epri/J1", None),
+        ("ieee/8500-Node/Master.dss", "ieee/8500-Node", "122:3"),
+    ],
+)
+def test_limits_on_real_feeders_are_those_of_opendss_within_0_1_percent_or_1_kw(
+    name: str, root: str, regulators: str | None
+) -> None:
+    """A small part of `manage.py bench hosting_capacity`: two random hours, four buses, both ways."""
+    circuit = Circuit.compile(
+        model_text(str(shared_path(f"feeders/{name}")), str(shared_path(f"feeders/{root}")), regulators)
+    )
+    settings = CriteriaSettings(rule="masked", participation=0.0, voltage_scope="all")
+    answer = bench(circuit, settings=settings, hours=2, cases_an_hour=4, ordinary_cases=0, seed=3)
+    assert answer["within_0_1_percent_or_1_kw_percent"] == 100.0
+    assert answer["unsolved"] == 0
+    assert answer["same_binding_percent"] == 100.0
 
 
 def test_an_answer_is_feasible_and_a_little_more_is_not() -> None:
