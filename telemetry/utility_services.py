@@ -1,0 +1,215 @@
+"""The only writers of the utility server's tables. Times are whole seconds UTC, power watts."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from derms.errors import Conflict, InputError, NotFound
+from telemetry.control.grant import Grant
+from telemetry.protocols.ieee2030_5 import codec, events
+from telemetry.protocols.ieee2030_5.resources import OTHER_MODES, POWER_MODES
+from telemetry.utility_models import (
+    Assignment,
+    Control,
+    ControlResponse,
+    EndDevice,
+    MeterStream,
+    MeterValue,
+    Posted,
+    Program,
+    UsagePoint,
+    WireIdentity,
+)
+
+LONGEST_GRANT_S = 300
+MODES = POWER_MODES | OTHER_MODES
+GRANT_PROGRAM = "grants"
+
+
+def know_identity(lfdi: str, role: str, hosts: Iterable[str] = (), now: int = 0) -> WireIdentity:
+    """Allow a certificate in, as a device or as an aggregator; an aggregator gets its own EndDevice."""
+    row, _ = WireIdentity.objects.update_or_create(
+        lfdi=codec.checked_lfdi(lfdi), defaults={"role": role, "granted": True, "hosts": sorted(set(hosts))}
+    )
+    if role == WireIdentity.AGGREGATOR:
+        own = {"sfdi": codec.sfdi_of(row.lfdi), "aggregator": row, "own": True, "registered": now, "changed": now}
+        EndDevice.objects.get_or_create(lfdi=row.lfdi, defaults=own)
+    return row
+
+
+def register_device(
+    lfdi: str, *, aggregator: WireIdentity | None, now: int, pin: int | None = None, site: str = "", category: str = "00",
+    post_rate: int = 60,
+) -> EndDevice:  # fmt: skip
+    """Add a device; raises Conflict when its LFDI is already there."""
+    lfdi = codec.checked_lfdi(lfdi)
+    pin = pin if pin is not None else codec.pin_of(10_000 + secrets.randbelow(90_000))
+    row, made = EndDevice.objects.get_or_create(
+        lfdi=lfdi,
+        defaults={
+            "sfdi": codec.sfdi_of(lfdi), "aggregator": aggregator, "registered": now, "changed": now, "pin": pin,
+            "site": site, "category": category, "post_rate": post_rate,
+        },
+    )  # fmt: skip
+    if not made:
+        raise Conflict("this LFDI is registered already", where="lFDI")
+    return row
+
+
+def ensure_assignment(device: EndDevice, name: str, primacy: int) -> Assignment:
+    """Return the assignment of this name, made or moved to its primacy."""
+    row, _ = Assignment.objects.update_or_create(device=device, name=name[:32], defaults={"primacy": primacy})
+    return row
+
+
+def ensure_program(assignment: Assignment, primacy: int) -> Program:
+    """Return the program of this primacy under an assignment."""
+    found = assignment.programs.filter(primacy=primacy).first()
+    return found or Program.objects.create(device_id=assignment.device_id, assignment=assignment, primacy=primacy)
+
+
+def program_of(device: EndDevice, primacy: int) -> Program:
+    """Return a device's program of this primacy wherever it is, or a new one in its first assignment."""
+    if found := device.programs.filter(primacy=primacy).first():
+        return found
+    return ensure_program(device.assignments.first() or ensure_assignment(device, "default", 1), primacy)
+
+
+def create_control(
+    program: Program, modes: dict[str, Any], *, start: int, duration: int, now: int, pen: int,
+    randomize_start: int | None = None, epoch: int | None = None, sequence: int | None = None,
+) -> Control:  # fmt: skip
+    """Add a control and supersede what it outranks: the same modes, overlapping, of equal or lower priority."""
+    unknown = set(modes) - MODES
+    if unknown or not modes or duration <= 0:
+        raise InputError(f"no control of {sorted(unknown) or modes}", where="modes")
+    with transaction.atomic():
+        device = EndDevice.objects.select_for_update().get(pk=program.device_id)
+        device.last_creation = events.next_creation(device.last_creation, now)
+        device.save(update_fields=["last_creation"])
+        row = Control.objects.create(
+            device=device, program=program, mrid=codec.mrid_of("derc", secrets.token_hex(16), pen), modes=modes, start=start,
+            duration=duration, end=start + duration, creation=device.last_creation, randomize_start=randomize_start,
+            epoch=epoch, sequence=sequence,
+        )  # fmt: skip
+        for other in Control.objects.filter(
+            device=device, end__gt=start, start__lt=row.end, superseded=None, cancelled=None,
+            program__primacy__gte=program.primacy,
+        ).exclude(pk=row.pk):  # fmt: skip
+            if set(other.modes) & set(modes) - {"rampTms"}:
+                other.superseded = max(now, start)
+                other.save(update_fields=["superseded"])
+    return row
+
+
+def lend(grant: Grant, *, now: int, pen: int) -> Control | None:
+    """Serve a grant as a control of its site's device, from now until its lease ends; None when no device speaks for it."""
+    device = EndDevice.objects.filter(site=grant.site, own=False).first()
+    if device is None:
+        return None
+    program = ensure_program(ensure_assignment(device, GRANT_PROGRAM, 1), 1)
+    modes = codec.control_base(grant.limit)
+    duration = min(LONGEST_GRANT_S, max(1, int(grant.ttl_s)))
+    return create_control(
+        program, dict(modes), start=now, duration=duration, now=now, pen=pen, epoch=grant.epoch, sequence=grant.sequence
+    )
+
+
+def set_default(program: Program, modes: dict[str, Any]) -> None:
+    """Replace a program's default control."""
+    program.default = modes
+    program.save(update_fields=["default"])
+
+
+def cancel(device: EndDevice, *, now: int, latest: bool) -> list[Control]:
+    """Cancel what is scheduled or active: all, or the latest made. They stay listed until their original end."""
+    rows = list(device.controls.filter(end__gt=now, cancelled=None).order_by("-creation")[: 1 if latest else None])
+    Control.objects.filter(pk__in=[row.pk for row in rows]).update(cancelled=now)
+    return rows
+
+
+def report(device: EndDevice, kind: str, content: dict[str, Any], now: int, *, keep: bool = False) -> Posted:
+    """Store what a device says of itself; `keep` appends instead of replacing."""
+    if keep:
+        return Posted.objects.create(device=device, kind=kind, content=content, at=now)
+    row, _ = Posted.objects.update_or_create(device=device, kind=kind, defaults={"content": content, "at": now})
+    return row
+
+
+def respond(device: EndDevice, content: dict[str, Any], now: int) -> ControlResponse:
+    """Store an answer to a control; raises InputError for another device's, an unknown control or a reserved status."""
+    control = Control.objects.filter(device=device, mrid=content["subject"].upper()).first()
+    if control is None:
+        raise InputError("no control has this mRID", where="subject")
+    if content["endDeviceLFDI"].upper() != device.lfdi:
+        raise InputError("this is not the device's LFDI", where="endDeviceLFDI")
+    if content.get("status") not in events.RESPONSES:
+        raise InputError("this status is reserved", where="status")
+    created = content.get("createdDateTime", now)
+    return ControlResponse.objects.create(control=control, status=content["status"], created=created, at=now)
+
+
+def mirror(device: EndDevice, content: dict[str, Any], seen: Q, post_rate: int, now: int) -> UsagePoint:
+    """Add or replace a usage point; an mRID that another identity's device holds is refused as a conflict."""
+    streams = content.pop("MirrorMeterReading", [])
+    mrid = content["mRID"].upper()
+    with transaction.atomic():
+        foreign = UsagePoint.objects.filter(mrid=mrid).exclude(device__in=EndDevice.objects.filter(seen)).exists()
+        names = [item["mRID"].upper() for item in streams]
+        if foreign or MeterStream.objects.filter(mrid__in=names).exclude(point__mrid=mrid, point__device=device).exists():
+            raise Conflict("this mRID is taken", where="mRID")
+        kept = {name: content[name] for name in content if name not in ("href", "postRate", "mRID")}
+        row, _ = UsagePoint.objects.update_or_create(
+            mrid=mrid, defaults={"device": device, "content": kept | {"deviceLFDI": device.lfdi}, "post_rate": post_rate}
+        )
+        row.streams.exclude(mrid__in=names).delete()
+        for item in streams:
+            _stream(row, item)
+            _values(row, item, now)
+    return row
+
+
+def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int) -> None:
+    """Store a batch of readings: all or none; the same stream and start is an update."""
+    with transaction.atomic():
+        for item in items:
+            if item.get("ReadingType"):
+                if MeterStream.objects.filter(mrid=item["mRID"].upper()).exclude(point=point).exists():
+                    raise Conflict("this mRID is taken", where="mRID")
+                _stream(point, item)
+            _values(point, item, now)
+
+
+def _stream(point: UsagePoint, item: dict[str, Any]) -> None:
+    kind = item.get("ReadingType") or {}
+    MeterStream.objects.update_or_create(mrid=item["mRID"].upper(), defaults={"point": point, "reading_type": kind})
+
+
+def _values(point: UsagePoint, item: dict[str, Any], now: int) -> None:
+    readings = [item["Reading"]] if item.get("Reading") else []
+    readings += [reading for block in item.get("MirrorReadingSet", []) for reading in block.get("Reading", [])]
+    if not readings:
+        return
+    stream = MeterStream.objects.filter(point=point, mrid=item["mRID"].upper()).first()
+    if stream is None:
+        raise NotFound("no reading type has this mRID", where="mRID")
+    rows = []
+    for reading in readings:
+        if "value" not in reading:
+            raise InputError("a reading has a value", where="Reading.value")
+        period = reading.get("timePeriod") or {"start": now, "duration": 0}
+        rows.append(
+            MeterValue(
+                stream=stream, start=period["start"], duration=period["duration"], value=reading["value"],
+                quality=reading.get("qualityFlags", ""), at=now,
+            )
+        )  # fmt: skip
+    MeterValue.objects.bulk_create(
+        rows, update_conflicts=True, unique_fields=["stream", "start"],
+        update_fields=["duration", "value", "quality", "at"],
+    )  # fmt: skip
