@@ -18,6 +18,8 @@ TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 60
 GIVE_UP_S = 24 * 3600
 AT_ONCE = 20
+MOST_LOOKED_AT = 2000
+CLAIM_S = 30
 
 
 def enqueue(touched: Iterable[str], now: int) -> int:
@@ -39,11 +41,23 @@ def enqueue(touched: Iterable[str], now: int) -> int:
 
 
 def due(now: int) -> list[WireNotification]:
-    """Return the oldest waiting notification of each subscription whose time has come."""
+    """Claim and return the oldest waiting notification of each subscription whose time has come.
+
+    A conditional UPDATE claims it for longer than sending may take: of two senders one wins, and if it dies the
+    notification is due again.
+    """
     first: dict[int, WireNotification] = {}
-    for row in WireNotification.objects.filter(done=False).select_related("subscription").order_by("id")[:2000]:
+    for row in WireNotification.objects.filter(done=False).select_related("subscription").order_by("id")[:MOST_LOOKED_AT]:
         first.setdefault(row.subscription_id, row)
-    return [row for row in first.values() if row.due <= now][:AT_ONCE]
+    ready = [row for row in first.values() if row.due <= now][:AT_ONCE]
+    return [row for row in ready if WireNotification.objects.filter(pk=row.pk, due=row.due, done=False).update(due=now + CLAIM_S)]
+
+
+def deliver(now: int) -> None:
+    """Send what is due, one after the other, until nothing more is."""
+    while rows := due(now):
+        for row in rows:
+            settle(row, send(row), now)
 
 
 def send(row: WireNotification) -> str:

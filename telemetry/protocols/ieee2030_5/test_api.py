@@ -61,6 +61,7 @@ def partial_call(method: str, path: str, asked: dict[str, list[str]], body: byte
             with transaction.atomic():
                 touched = act(method, path, asked, json.loads(body or b"{}") or {}, now)
                 outbox.enqueue(touched, now)
+            outbox.deliver(now)  # a set-up call is over when its subscribers know
         except NotFound as error:
             return 404, str(error)
         except (HeadroomError, KeyError, TypeError, ValueError) as error:
