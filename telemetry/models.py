@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
-from telemetry import utility_models as utility_models  # one app, one registry of tables
+import telemetry.utility_models  # noqa: F401  (one app, one registry of tables)
 
 
 class LeaderLease(models.Model):

@@ -93,8 +93,8 @@ def create_control(
         device.last_creation = events.next_creation(device.last_creation, now)
         device.save(update_fields=["last_creation"])
         row = Control.objects.create(
-            device=device, program=program, mrid=codec.mrid_of("derc", secrets.token_hex(16), pen), modes=modes, start=start,
-            duration=duration, end=start + duration, creation=device.last_creation, randomize_start=randomize_start,
+            device=device, program=program, mrid=codec.mrid_of("derc", secrets.token_hex(16), pen), modes=modes,
+            start=start, duration=duration, end=start + duration, creation=device.last_creation, randomize_start=randomize_start,
             epoch=epoch, sequence=sequence,
         )  # fmt: skip
         for other in Control.objects.filter(

@@ -32,7 +32,8 @@ for lfdi, site in (({one!r}, "depot"), ({two!r}, "other")):
     device = s.register_device(lfdi, aggregator=None, now=now, pin=111115, site=site)
     program = s.ensure_program(s.ensure_assignment(device, s.GRANT_PROGRAM, 1), 1)
     s.set_default(program, {{"opModImpLimW": 5000, "opModExpLimW": 2000}})
-s.lend(Grant("depot", Limit(123456, 99999), 1, 1, 0.0, 60.0, None, Reason("thermal", "line.head", 1.0, "1-1")), now=now, pen=7)
+reason = Reason("thermal", "line.head", 1.0, "1-1")
+s.lend(Grant("depot", Limit(123456, 99999), 1, 1, 0.0, 60.0, None, reason), now=now, pen=7)
 """
 
 
@@ -44,7 +45,9 @@ class Served:
     port: int
     index: dict[str, dict[str, str]]
 
-    def ask(self, method: str, path: str, body: str = "", *, who: str = "device1", ciphers: str = "") -> tuple[int, dict, bytes]:
+    def ask(
+        self, method: str, path: str, body: str = "", *, who: str = "device1", ciphers: str = ""
+    ) -> tuple[int, dict, bytes]:
         made = ssl.create_default_context(cafile=str(self.folder / "serca.pem"))
         made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_2
         made.set_ciphers((ciphers or "ECDHE-ECDSA-AES128-CCM8") + ":@SECLEVEL=0")

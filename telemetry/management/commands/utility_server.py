@@ -36,7 +36,12 @@ class Command(BaseCommand):
             await main.serve()
             return
         config = uvicorn.Config(
-            TestApi(), host="127.0.0.1", port=options["test_api_port"], log_level="warning", lifespan="off", access_log=False
+            TestApi(),
+            host="127.0.0.1",
+            port=options["test_api_port"],
+            log_level="warning",
+            lifespan="off",
+            access_log=False,
         )
         setup = uvicorn.Server(config)
         beside = asyncio.create_task(setup.serve())

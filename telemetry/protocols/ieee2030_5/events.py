@@ -1,4 +1,4 @@
-"""The life of a control: scheduled, active, cancelled, superseded, gone. Pure: `now` in whole seconds UTC is an argument."""
+"""The life of a control: scheduled, active, cancelled, superseded, gone. Pure: `now`, whole seconds UTC, is an argument."""
 
 from __future__ import annotations
 
@@ -33,8 +33,10 @@ def listed(times: Times, now: int) -> bool:
 
 def status(times: Times, now: int) -> tuple[int, int]:
     """Return (EventStatus.currentStatus, when it came to be)."""
-    if times.superseded is not None and now >= times.superseded and (
-        times.cancelled is None or times.superseded <= times.cancelled
+    if (
+        times.superseded is not None
+        and now >= times.superseded
+        and (times.cancelled is None or times.superseded <= times.cancelled)
     ):
         return SUPERSEDED, times.superseded
     if times.cancelled is not None:

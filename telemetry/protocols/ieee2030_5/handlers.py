@@ -1,4 +1,4 @@
-"""Requests of 2030.5 clients → answers. The identity and `now` are arguments; another's resource answers as a missing one."""
+"""Requests of 2030.5 clients → answers. Identity and `now` are arguments; another's resource answers as a missing one."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ DER_PARTS = {"dercap": "DERCapability", "derg": "DERSettings", "ders": "DERStatu
 LARGEST_PAGE = 255
 RATES = {"DeviceCapability": 300, "EndDeviceList": 300, "FunctionSetAssignmentsList": 300, "DERProgramList": 60,
          "DERList": 300, "MirrorUsagePointList": 300, "MirrorUsagePoint": 60}  # fmt: skip
+
+
+FAILURES: tuple[tuple[type[Exception], int, int], ...] = (
+    (Conflict, 409, 1),
+    (NotFound, 404, 1),
+    (PermissionError, 403, 1),
+    (InputError, 400, 1),
+    (HeadroomError, 503, 2),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,27 +128,25 @@ def handle(request: Request) -> Answer:
     """Answer one request; every failure is a lawful Error document."""
     profile = next(item for item in PROFILES if request.path.startswith(item.prefix + "/") or not item.prefix)
     try:
-        client = admit(request.lfdi, profile)
-        path = request.path.removeprefix(profile.prefix)
-        for shape, table in ROUTES:
-            if found := shape.fullmatch(path):
-                method = "GET" if request.method == "HEAD" else request.method
-                if method not in table:
-                    allowed = sorted(table) + (["HEAD"] if "GET" in table else [])
-                    return Answer(405, headers={"Allow": ", ".join(allowed)})
-                answer = table[method](request, client, *found.groups())
-                return Answer(answer.status, "", answer.headers, answer.touched) if request.method == "HEAD" else answer
-        raise NotFound("no such resource", where="path")
-    except Conflict:
-        return failure(409, 1, profile)
-    except NotFound:
-        return failure(404, 1, profile)
-    except PermissionError:
-        return failure(403, 1, profile)
-    except InputError as error:
-        return failure(400, 0 if error.where == "body" else 1, profile)
-    except HeadroomError:
-        return failure(503, 2, profile)
+        answer = _dispatch(request, admit(request.lfdi, profile))
+        return Answer(answer.status, "", answer.headers, answer.touched) if request.method == "HEAD" else answer
+    except (HeadroomError, PermissionError) as error:
+        if isinstance(error, InputError) and error.where == "body":
+            return failure(400, 0, profile)
+        status, reason = next(found for kind, *found in FAILURES if isinstance(error, kind))
+        return failure(status, reason, profile)
+
+
+def _dispatch(request: Request, client: Client) -> Answer:
+    path = request.path.removeprefix(client.profile.prefix)
+    for shape, table in ROUTES:
+        if found := shape.fullmatch(path):
+            method = "GET" if request.method == "HEAD" else request.method
+            if method in table:
+                return table[method](request, client, *found.groups())
+            allowed = sorted(table) + (["HEAD"] if "GET" in table else [])
+            return Answer(405, headers={"Allow": ", ".join(allowed)})
+    raise NotFound("no such resource", where="path")
 
 
 def failure(status: int, reason: int, profile: Profile) -> Answer:
@@ -152,7 +159,11 @@ def admit(lfdi: str, profile: Profile) -> Client:
     identity = WireIdentity.objects.filter(lfdi=lfdi).first()
     if identity is not None and not identity.granted:
         raise PermissionError
-    if identity is None and not settings.UTILITY_IN_BAND and not EndDevice.objects.filter(lfdi=lfdi, aggregator=None).exists():
+    if (
+        identity is None
+        and not settings.UTILITY_IN_BAND
+        and not EndDevice.objects.filter(lfdi=lfdi, aggregator=None).exists()
+    ):
         raise PermissionError
     return Client(lfdi, identity, profile)
 
@@ -301,9 +312,7 @@ def assignments(request: Request, client: Client, number: str) -> Answer:
 def assignment(request: Request, client: Client, number: str, which: str) -> Answer:
     """One FunctionSetAssignments."""
     row = _one(Assignment.objects.filter(device=client.device(number, own=False), pk=int(which)))
-    return shown(
-        client, "FunctionSetAssignments", resources.assignment(row, row.programs.count(), settings.UTILITY_PEN)
-    )
+    return shown(client, "FunctionSetAssignments", resources.assignment(row, row.programs.count(), settings.UTILITY_PEN))
 
 
 @route("/edev/#/derp", "GET")
@@ -317,8 +326,10 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
         rows = _one(device.assignments.filter(pk=int(which))).programs.all()
     now = request.seconds
     live = Q(controls__end__gt=now)
-    active = live & Q(controls__start__lte=now, controls__cancelled=None) & (
-        Q(controls__superseded=None) | Q(controls__superseded__gt=now)
+    active = (
+        live
+        & Q(controls__start__lte=now, controls__cancelled=None)
+        & (Q(controls__superseded=None) | Q(controls__superseded__gt=now))
     )
     rows = rows.annotate(live=Count("controls", filter=live), active=Count("controls", filter=active))
     return listing(
@@ -472,9 +483,7 @@ def kept(request: Request, client: Client, number: str, part: str) -> Answer:
     device = client.device(number)
     href = f"/edev/{device.pk}/{part}"
     rows = device.posted.filter(kind=KEPT[part])
-    return listing(
-        request, client, f"{KEPT[part]}List", href, rows, lambda row: row.content | {"href": f"{href}/{row.pk}"}
-    )
+    return listing(request, client, f"{KEPT[part]}List", href, rows, lambda row: row.content | {"href": f"{href}/{row.pk}"})
 
 
 @route("/edev/#/(lel|frq|frp)/#", "GET")
@@ -514,7 +523,9 @@ def mirror(request: Request, client: Client) -> Answer:
 
 def _point(client: Client, which: str) -> UsagePoint:
     found: UsagePoint = _one(
-        UsagePoint.objects.filter(device__in=EndDevice.objects.filter(client.seen()), pk=int(which)).prefetch_related("streams")
+        UsagePoint.objects.filter(device__in=EndDevice.objects.filter(client.seen()), pk=int(which)).prefetch_related(
+            "streams"
+        )
     )
     return found
 
@@ -560,7 +571,11 @@ def subscribe(request: Request, client: Client, number: str) -> Answer:
     place = urlsplit(content["notificationURI"])
     if not resource.startswith(client.profile.prefix + "/") or content["encoding"] != 0 or content.get("Condition"):
         raise InputError("only whole resources of ours, as XML", where="subscribedResource")
-    if place.hostname not in client.identity.hosts or place.scheme not in settings.UTILITY_WEBHOOK_SCHEMES or place.username:
+    if (
+        place.hostname not in client.identity.hosts
+        or place.scheme not in settings.UTILITY_WEBHOOK_SCHEMES
+        or place.username
+    ):
         raise InputError("this address is not on the allow-list", where="notificationURI")
     resource = resource.removeprefix(client.profile.prefix)
     look = Request("GET", client.profile.prefix + resource, client.lfdi, request.now, "l=0")

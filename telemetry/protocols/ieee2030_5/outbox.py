@@ -50,7 +50,11 @@ def due(now: int) -> list[WireNotification]:
     for row in WireNotification.objects.filter(done=False).select_related("subscription").order_by("id")[:MOST_LOOKED_AT]:
         first.setdefault(row.subscription_id, row)
     ready = [row for row in first.values() if row.due <= now][:AT_ONCE]
-    return [row for row in ready if WireNotification.objects.filter(pk=row.pk, due=row.due, done=False).update(due=now + CLAIM_S)]
+    return [
+        row
+        for row in ready
+        if WireNotification.objects.filter(pk=row.pk, due=row.due, done=False).update(due=now + CLAIM_S)
+    ]
 
 
 def deliver(now: int) -> None:

@@ -23,7 +23,9 @@ ANY_POLICY = ObjectIdentifier("2.5.29.32.0")
 Key = ec.EllipticCurvePrivateKey
 
 
-def make(out: Path, *, hosts: Sequence[str], devices: int, aggregators: int, pen: int, now: datetime) -> dict[str, dict[str, str]]:
+def make(
+    out: Path, *, hosts: Sequence[str], devices: int, aggregators: int, pen: int, now: datetime
+) -> dict[str, dict[str, str]]:
     """Write the PKI into a new folder; return each client's and the server's LFDI and SFDI."""
     out.mkdir(parents=True, exist_ok=False, mode=0o700)
     root_key, root = _authority("Test SERCA", None, None, now)
@@ -54,10 +56,14 @@ def make(out: Path, *, hosts: Sequence[str], devices: int, aggregators: int, pen
 
 def _builder(subject: x509.Name, issuer: x509.Name, key: Key, now: datetime) -> x509.CertificateBuilder:
     made = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    return made.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(FOREVER)
+    return (
+        made.serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1)).not_valid_after(FOREVER)
+    )
 
 
-def _authority(name: str, signer: Key | None, above: x509.Certificate | None, now: datetime) -> tuple[Key, x509.Certificate]:
+def _authority(
+    name: str, signer: Key | None, above: x509.Certificate | None, now: datetime
+) -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     made = _builder(subject, above.subject if above else subject, key, now)
@@ -70,7 +76,12 @@ def _authority(name: str, signer: Key | None, above: x509.Certificate | None, no
 
 
 def _leaf(
-    signer: Key, issuer: x509.Certificate, subject: str, names: Sequence[x509.GeneralName], policies: Sequence[str], now: datetime
+    signer: Key,
+    issuer: x509.Certificate,
+    subject: str,
+    names: Sequence[x509.GeneralName],
+    policies: Sequence[str],
+    now: datetime,
 ) -> tuple[Key, x509.Certificate]:
     key = ec.generate_private_key(ec.SECP256R1())
     title = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)] if subject else [])

@@ -35,7 +35,7 @@ def time_resource(now: datetime, zone: str) -> dict[str, Any]:
 
 
 def _summer(year: int, place: ZoneInfo) -> tuple[int, int]:
-    """Return the first seconds of summer and of winter time in a year, 0 where there is none; found by days, to the hour."""
+    """Return the first seconds of summer and of winter time in a year, 0 where there is none."""
     start = end = 0
     moment = datetime(year, 1, 1, tzinfo=place)
     last = moment.dst()

@@ -36,9 +36,7 @@ SCHEMA: dict[str, str] = {
         "creationTime:i64 EventStatus:EventStatus interval:DateTimeInterval randomizeDuration?:i16 "
         "randomizeStart?:i16 DERControlBase:DERControlBase deviceCategory?:h8"
     ),
-    "EventStatus": (
-        "currentStatus:u8 dateTime:i64 potentiallySuperseded:bool potentiallySupersededTime?:i64 reason?:s192"
-    ),
+    "EventStatus": ("currentStatus:u8 dateTime:i64 potentiallySuperseded:bool potentiallySupersededTime?:i64 reason?:s192"),
     "DateTimeInterval": "duration:u32 start:i64",
     "DERControlBase": (
         "opModConnect?:bool opModEnergize?:bool opModFixedPFAbsorbW?:PowerFactorWithExcitation "
@@ -123,9 +121,7 @@ SCHEMA: dict[str, str] = {
         "@href?:uri mRID:h32 description?:s32 version?:u16 lastUpdateTime?:i64 MirrorReadingSet?*:MirrorReadingSet "
         "nextUpdateTime?:i64 Reading?:Reading ReadingType?:ReadingType"
     ),
-    "MirrorReadingSet": (
-        "@href?:uri mRID:h32 description?:s32 version?:u16 timePeriod:DateTimeInterval Reading?*:Reading"
-    ),
+    "MirrorReadingSet": ("@href?:uri mRID:h32 description?:s32 version?:u16 timePeriod:DateTimeInterval Reading?*:Reading"),
     "Reading": (
         "@href?:uri @subscribable?:u8 consumptionBlock?:u8 qualityFlags?:h4 timePeriod?:DateTimeInterval "
         "touTier?:u8 value?:i48 localID?:h4"
@@ -142,8 +138,7 @@ SCHEMA: dict[str, str] = {
     "Response": "@href?:uri createdDateTime?:i64 endDeviceLFDI:h40 status?:u8 subject:h32",
     "ResponseSet": "@href?:uri mRID:h32 description?:s32 version?:u16 ResponseListLink?:Link",
     "Subscription": (
-        "@href?:uri subscribedResource:uri Condition?:Condition encoding:u8 level:s16 limit:u32 "
-        "notificationURI:uri"
+        "@href?:uri subscribedResource:uri Condition?:Condition encoding:u8 level:s16 limit:u32 notificationURI:uri"
     ),
     "Condition": "attributeIdentifier:u8 lowerThreshold:i48 upperThreshold:i48",
     "LogEvent": (
@@ -163,21 +158,14 @@ SCHEMA: dict[str, str] = {
         "creationTime:i64 EventStatus:EventStatus interval:DateTimeInterval energyAvailable:SignedRealEnergy "
         "powerAvailable:ActivePower subject:h32"
     ),
-    "EndDeviceList": (
-        "@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 EndDevice?*:EndDevice"
-    ),
-    "DERProgramList": (
-        "@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 DERProgram?*:DERProgram"
-    ),
+    "EndDeviceList": ("@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 EndDevice?*:EndDevice"),
+    "DERProgramList": ("@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 DERProgram?*:DERProgram"),
     "SubscriptionList": "@href?:uri @all:u32 @results:u32 @pollRate?:u32 Subscription?*:Subscription",
     "FunctionSetAssignmentsList": (
-        "@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 "
-        "FunctionSetAssignments?*:FunctionSetAssignments"
+        "@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 FunctionSetAssignments?*:FunctionSetAssignments"
     ),
     "DERControlList": "@href?:uri @subscribable?:u8 @all:u32 @results:u32 DERControl?*:DERControl",
-    "MirrorUsagePointList": (
-        "@href?:uri @all:u32 @results:u32 @pollRate?:u32 MirrorUsagePoint?*:MirrorUsagePoint"
-    ),
+    "MirrorUsagePointList": ("@href?:uri @all:u32 @results:u32 @pollRate?:u32 MirrorUsagePoint?*:MirrorUsagePoint"),
     "DERList": "@href?:uri @all:u32 @results:u32 @pollRate?:u32 DER?*:DER",
     "ResponseList": "@href?:uri @all:u32 @results:u32 Response?*:Response",
     "ResponseSetList": "@href?:uri @all:u32 @results:u32 @pollRate?:u32 ResponseSet?*:ResponseSet",
@@ -192,8 +180,6 @@ SCHEMA: dict[str, str] = {
     ),
     "ActiveDERControlList": "@href?:uri @subscribable?:u8 @all:u32 @results:u32 DERControl?*:DERControl",
     "ConnectionPoint": "@href?:uri connectionPointId:s32",
-    "Notification": (
-        "@href?:uri subscribedResource:uri newResourceURI?:uri Resource?:any status:u8 subscriptionURI:uri"
-    ),
+    "Notification": ("@href?:uri subscribedResource:uri newResourceURI?:uri Resource?:any status:u8 subscriptionURI:uri"),
     "TariffProfileList": "@href?:uri @all:u32 @results:u32 @pollRate?:u32",
 }

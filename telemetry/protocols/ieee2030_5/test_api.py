@@ -78,7 +78,7 @@ def act(method: str, path: str, asked: dict[str, list[str]], body: dict[str, Any
         case ["POST", "reset"]:
             return _reset(body, now)
         case ["POST", "teardown"]:
-            return []
+            pass
         case ["PUT", "end-devices", lfdi]:
             return _ensure(lfdi, body["client"], body.get("client_type"), now)
         case ["DELETE", "end-devices", lfdi]:
@@ -86,20 +86,19 @@ def act(method: str, path: str, asked: dict[str, list[str]], body: dict[str, Any
             return ["/edev"]
         case ["DELETE", "end-devices", lfdi, "mirror-usage-points"]:
             UsagePoint.objects.filter(device__lfdi=lfdi.upper()).delete()
-            return []
         case ["PUT", "poll-rates" | "post-rates", resource] if resource in RATES:
             WireRate.objects.update_or_create(resource=resource, defaults={"seconds": int(body["seconds"])})
             if parts[0] == "post-rates":
                 UsagePoint.objects.update(post_rate=int(body["seconds"]))
             return ["/edev"] if resource == "EndDeviceList" else []
         case ["PUT", "clients", lfdi, "access"]:
-            WireIdentity.objects.update_or_create(
-                lfdi=lfdi.upper(), defaults={"granted": bool(body["granted"]), "role": body["client"]["type"]}
-            )
-            return []
+            role = {"granted": bool(body["granted"]), "role": body["client"]["type"]}
+            WireIdentity.objects.update_or_create(lfdi=lfdi.upper(), defaults=role)
         case [_, "end-devices", lfdi, *rest]:
             return _device(method, _known(lfdi), rest, asked, body, now)
-    raise NotFound("no such call", where=path)
+        case _:
+            raise NotFound("no such call", where=path)
+    return []
 
 
 def _reset(body: dict[str, Any], now: int) -> list[str]:
@@ -146,7 +145,9 @@ def _device(
             return [f"{root}/derp", f"{root}/fsa/{program.assignment_id}/derp"]
         case ["PUT", "default-control"]:
             program = services.program_of(device, primacy)
-            wanted = {name: body[name] for name in body if re.fullmatch(r"opMod\w+|setGradW", name) and body[name] is not None}
+            wanted = {
+                name: body[name] for name in body if re.fullmatch(r"opMod\w+|setGradW", name) and body[name] is not None
+            }
             services.set_default(program, wanted)
             return [f"{root}/derp/{program.pk}/dderc"]
         case ["POST", "controls"]:
@@ -161,7 +162,10 @@ def _control(device: EndDevice, body: dict[str, Any], primacy: int, now: int) ->
     program = services.program_of(device, primacy)
     start = now - 1
     if body["status"] == "scheduled":
-        offset, last = body.get("start_offset_seconds"), program.controls.filter(end__gt=now, cancelled=None).order_by("end").last()
+        offset, last = (
+            body.get("start_offset_seconds"),
+            program.controls.filter(end__gt=now, cancelled=None).order_by("end").last(),
+        )
         start = now + int(offset) if offset is not None else last.end if last else now + 2
     modes = {name: body[name] for name in body if name in POWER_MODES | OTHER_MODES and body[name] is not None}
     for name in ("opModFixedW", "rampTms"):
