@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound
+from derms.limits import Limit
 from telemetry.control.grant import Grant
 from telemetry.protocols.ieee2030_5 import codec, events
 from telemetry.protocols.ieee2030_5.resources import OTHER_MODES, POWER_MODES
@@ -94,8 +95,8 @@ def create_control(
         device.save(update_fields=["last_creation"])
         row = Control.objects.create(
             device=device, program=program, mrid=codec.mrid_of("derc", secrets.token_hex(16), pen), modes=modes,
-            start=start, duration=duration, end=start + duration, creation=device.last_creation, randomize_start=randomize_start,
-            epoch=epoch, sequence=sequence,
+            start=start, duration=duration, end=start + duration, creation=device.last_creation,
+            randomize_start=randomize_start, epoch=epoch, sequence=sequence,
         )  # fmt: skip
         for other in Control.objects.filter(
             device=device, end__gt=start, start__lt=row.end, superseded=None, cancelled=None,
@@ -118,6 +119,16 @@ def lend(grant: Grant, *, now: int, pen: int) -> Control | None:
     return create_control(
         program, dict(modes), start=now, duration=duration, now=now, pen=pen, epoch=grant.epoch, sequence=grant.sequence
     )
+
+
+def serve_failsafe(site: str, failsafe: Limit) -> bool:
+    """Make a site's failsafe limit the default control of its device; False when no device speaks for it."""
+    device = EndDevice.objects.filter(site=site, own=False).first()
+    if device is None:
+        return False
+    program = ensure_program(ensure_assignment(device, GRANT_PROGRAM, 1), 1)
+    set_default(program, dict(codec.control_base(failsafe)))
+    return True
 
 
 def set_default(program: Program, modes: dict[str, Any]) -> None:

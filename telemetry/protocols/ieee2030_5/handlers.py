@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, Max, Q
 
 from derms.errors import Conflict, HeadroomError, InputError, NotFound
 from telemetry import utility_services as services
@@ -31,6 +31,8 @@ from telemetry.utility_models import (
 
 DER_PARTS = {"dercap": "DERCapability", "derg": "DERSettings", "ders": "DERStatus", "dera": "DERAvailability"}
 LARGEST_PAGE = 255
+GRANT_STALE_S = 40
+"""Renewed every 20 s; two cycles of 10 s later a grant counts as old."""
 RATES = {"DeviceCapability": 300, "EndDeviceList": 300, "FunctionSetAssignmentsList": 300, "DERProgramList": 60,
          "DERList": 300, "MirrorUsagePointList": 300, "MirrorUsagePoint": 60}  # fmt: skip
 
@@ -375,6 +377,9 @@ def controls(request: Request, client: Client, number: str, which: str, part: st
     row = _program(client, number, which)
     href = f"/edev/{row.device_id}/derp/{row.pk}/{part}"
     rows: Any = row.controls.filter(end__gt=request.seconds)
+    newest = row.controls.exclude(epoch=None).aggregate(newest=Max("creation"))["newest"]
+    if newest is not None and newest < request.seconds - GRANT_STALE_S:
+        rows = rows.filter(epoch=None)  # the engine has stopped renewing: what it lent is not served as current
     if part == "actderc":
         rows = _active(rows, request.seconds)
     return listing(

@@ -1,0 +1,140 @@
+"""The engine's port and the listener say the same: a grant is served, confirmed, superseded, and not served when old."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+from asgiref.sync import async_to_sync
+from lxml import etree
+
+from derms.clock import VirtualClock
+from derms.errors import RemoteError
+from derms.limits import Limit
+from telemetry import utility_services as services
+from telemetry.control.grant import Grant, Outcome, Reason
+from telemetry.protocols.ieee2030_5 import codec, outbox, xml
+from telemetry.protocols.ieee2030_5.handlers import Request, handle
+from telemetry.protocols.ieee2030_5.site import UtilitySite
+from telemetry.utility_models import EndDevice, WireNotification
+
+pytestmark = pytest.mark.django_db
+LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
+FAILSAFE = Limit(5_000, 2_000)
+WIRES = [Limit(0, 0), Limit(60_000, 60_000), Limit(33_333, 44_444), Limit(5_001, 59_999), Limit(123_456, 2_000_000_000)]
+
+
+def _grant(limit: Limit, number: int) -> Grant:
+    return Grant("depot", limit, 1, number, 0.0, 60.0, None, Reason("thermal", "line.head", 1.0, "1-1"))
+
+
+def _ask(path: str, clock: VirtualClock, method: str = "GET", body: str = "", lfdi: str = LFDI) -> etree._Element | None:
+    path, _, query = path.partition("?")
+    answer = handle(Request(method, path, lfdi, clock.now(), query, body.encode()))
+    assert answer.status in (200, 201), (path, answer)
+    return etree.fromstring(answer.body) if answer.body else None
+
+
+def _site() -> tuple[UtilitySite, VirtualClock, EndDevice]:
+    clock = VirtualClock(datetime.fromtimestamp(int(time.time()), UTC))
+    now = int(clock.now().timestamp())
+    device = services.register_device(LFDI, aggregator=None, now=now, site="depot")
+    return UtilitySite("depot", FAILSAFE, clock, pen=1), clock, device
+
+
+def _limit(control: etree._Element) -> Limit:
+    base = control.find("{*}DERControlBase")
+    power = {item.tag.split("}")[1]: {part.tag.split("}")[1]: int(part.text) for part in item} for item in base}
+    return codec.limit_of(power)
+
+
+def test_every_grant_reads_back_as_its_limit_never_looser() -> None:
+    site, clock, device = _site()
+    async_to_sync(site.begin)()
+    program = device.programs.get()
+    root = f"/edev/{device.pk}/derp/{program.pk}"
+    assert _limit(_ask(f"{root}/dderc", clock)) == FAILSAFE
+    for number, limit in enumerate(WIRES, start=1):
+        clock.advance(2.0)
+        assert async_to_sync(site.publish)(_grant(limit, number)).outcome is Outcome.UNKNOWN
+        served = _limit(_ask(f"{root}/actderc?l=9", clock)[0])
+        assert served.within(limit)
+        assert limit.import_w - served.import_w <= limit.import_w // 3276
+        assert len(_ask(f"{root}/actderc?l=9", clock)) == 1
+    assert len(_ask(f"{root}/derc?l=9", clock)) == len(WIRES)  # superseded ones stay until their original end
+
+
+def test_readings_and_answers_reach_the_engine() -> None:
+    site, clock, device = _site()
+    with pytest.raises(RemoteError):
+        async_to_sync(site.read)()
+    start = int(clock.now().timestamp()) - 60
+    kind = {"uom": 38, "flowDirection": 1, "powerOfTenMultiplier": 1}
+    reading = {
+        "mRID": "A" * 32,
+        "ReadingType": kind,
+        "Reading": {"value": 4100, "timePeriod": {"start": start, "duration": 60}},
+    }
+    point = {"mRID": "B" * 32, "roleFlags": "03", "serviceCategoryKind": 0, "status": 1, "deviceLFDI": LFDI,
+             "MirrorMeterReading": [reading]}  # fmt: skip
+    _ask("/mup", clock, "POST", xml.document("MirrorUsagePoint", point))
+    found = async_to_sync(site.read)()
+    assert (found.power_w, found.in_failsafe, found.limit_in_force) == (41_000.0, True, FAILSAFE)
+    async_to_sync(site.publish)(_grant(Limit(33_333, 44_444), 3))
+    control = device.controls.get()
+    answer = {"endDeviceLFDI": LFDI, "status": 2, "subject": control.mrid}
+    _ask(f"/edev/{device.pk}/rsps/1/rsp", clock, "POST", xml.document("DERControlResponse", answer))
+    found = async_to_sync(site.read)()
+    assert (found.in_failsafe, found.epoch, found.sequence) == (False, 1, 3)
+    assert found.limit_in_force == Limit(33_330, 44_440)
+    clock.advance(61.0)
+    assert async_to_sync(site.read)().in_failsafe
+
+
+def test_grants_that_nobody_renews_are_not_served_as_current() -> None:
+    site, clock, device = _site()
+    async_to_sync(site.publish)(_grant(Limit(9_000, 9_000), 1))
+    href = f"/edev/{device.pk}/derp/{device.programs.get().pk}/derc"
+    assert len(_ask(href, clock)) == 1
+    clock.advance(41.0)
+    assert len(_ask(href, clock)) == 0
+
+
+def test_a_device_that_is_not_there_is_a_remote_error() -> None:
+    site, _, device = _site()
+    device.delete()
+    with pytest.raises(RemoteError):
+        async_to_sync(site.publish)(_grant(Limit(1, 1), 1))
+
+
+def test_notifications_wait_in_order_until_the_far_end_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, clock, _ = _site()
+    now = int(clock.now().timestamp())
+    owner = services.know_identity("A" * 40, "aggregator", ["hooks.example"], now)
+    own = EndDevice.objects.get(lfdi=owner.lfdi)
+    wanted = {
+        "subscribedResource": "/edev",
+        "encoding": 0,
+        "level": "+S1",
+        "limit": 9,
+        "notificationURI": "https://hooks.example/a",
+    }
+    body = xml.document("Subscription", wanted)
+    answer = handle(Request("POST", f"/edev/{own.pk}/sub", owner.lfdi, clock.now(), "", body.encode()))
+    assert answer.status == 201
+    for uri in ("https://elsewhere.example/a", "http://hooks.example/a", "https://hooks.example@evil.example/"):
+        bad = xml.document("Subscription", wanted | {"notificationURI": uri}).encode()
+        assert handle(Request("POST", f"/edev/{own.pk}/sub", owner.lfdi, clock.now(), "", bad)).status == 400
+    assert outbox.enqueue(["/edev"], now) == 1 and outbox.enqueue(["/edev"], now) == 1
+    monkeypatch.setattr(outbox, "send", lambda row: "503")
+    elapsed = 0
+    while elapsed < 300:
+        outbox.deliver(now + elapsed)
+        elapsed += 5
+    assert WireNotification.objects.filter(done=False).count() == 2
+    sent: list[int] = []
+    monkeypatch.setattr(outbox, "send", lambda row: (sent.append(row.pk), "204")[1])
+    outbox.deliver(now + 400)
+    assert sent == sorted(sent) and len(sent) == 2 and not WireNotification.objects.filter(done=False).exists()
+    assert 'xsi:type="EndDeviceList"' in WireNotification.objects.first().body
