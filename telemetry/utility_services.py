@@ -43,6 +43,13 @@ def know_identity(lfdi: str, role: str, hosts: Iterable[str] = (), now: int = 0)
     return row
 
 
+def allow(lfdi: str, *, granted: bool) -> None:
+    """Give a certificate access or take it away; open sockets of a revoked one are cut within 20 s."""
+    lfdi = codec.checked_lfdi(lfdi)
+    if not WireIdentity.objects.filter(lfdi=lfdi).update(granted=granted):
+        WireIdentity.objects.create(lfdi=lfdi, granted=granted)
+
+
 def register_device(
     lfdi: str, *, aggregator: WireIdentity | None, now: int, pin: int | None = None, site: str = "", category: str = "00",
     post_rate: int = 60,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.management import call_command
 from lxml import etree
 
 from derms.clock import VirtualClock
@@ -138,3 +139,23 @@ def test_notifications_wait_in_order_until_the_far_end_takes_them(monkeypatch: p
     outbox.deliver(now + 400)
     assert sent == sorted(sent) and len(sent) == 2 and not WireNotification.objects.filter(done=False).exists()
     assert 'xsi:type="EndDeviceList"' in WireNotification.objects.first().body
+
+
+def test_plain_csip_reads_the_export_limit_in_percent_rounded_down() -> None:
+    site, clock, device = _site()
+    settings = {"setGradW": 100, "setMaxW": {"multiplier": 0, "value": 30_000}, "updatedTime": 5}
+    _ask(f"/edev/{device.pk}/der/1/derg", clock, "PUT", xml.document("DERSettings", settings))
+    async_to_sync(site.publish)(_grant(Limit(1, 9_999), 1))
+    control = _ask(f"/us/edev/{device.pk}/derp/{device.programs.get().pk}/derc", clock)[0]
+    assert control.findtext(".//{*}opModMaxLimW") == "3333"  # 9,999 W of 30,000 W
+
+
+def test_the_command_registers_and_a_revoked_certificate_is_refused() -> None:
+    clock = VirtualClock(datetime.now(UTC))
+    call_command("utility_device", "add", "B" * 40, "--site", "depot")
+    _ask("/dcap", clock, lfdi="B" * 40)
+    call_command("utility_device", "revoke", "B" * 40)
+    assert handle(Request("GET", "/dcap", "B" * 40, clock.now())).status == 403
+    call_command("utility_device", "restore", "B" * 40)
+    _ask("/dcap", clock, lfdi="B" * 40)
+    assert handle(Request("GET", "/dcap", "C" * 40, clock.now())).status == 403

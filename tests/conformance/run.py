@@ -74,8 +74,8 @@ def main() -> int:
     ours = {**os.environ, "HEADROOM_STATE_DIR": str(run / "state"), "UTILITY_TEST_API": "1", "UTILITY_PEN": "0",
             "SECRET_KEY": secrets.token_urlsafe(48)}  # fmt: skip
     subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=ours, check=True)
-    serve = [sys.executable, "manage.py", "utility_server", "--port", str(port), "--test-api-port", str(setup),
-             "--cert", run / "pki/server-chain.pem", "--key", run / "pki/server.key", "--ca", run / "pki/ca-bundle.pem"]  # fmt: skip
+    tls = ["--cert", run / "pki/server-chain.pem", "--key", run / "pki/server.key", "--ca", run / "pki/ca-bundle.pem"]
+    serve = [sys.executable, "manage.py", "utility_server", "--port", str(port), "--test-api-port", str(setup), *tls]
     hook_env = {**os.environ, "SERVER_URL": f"http://localhost:{hooks}", "APP_PORT": str(hooks)}
     processes = [
         subprocess.Popen(serve, cwd=ROOT, env=ours),

@@ -46,6 +46,13 @@ def active_power(value_w: int) -> dict[str, int]:
     return {"multiplier": multiplier, "value": magnitude if value_w >= 0 else -magnitude}
 
 
+def max_limit(limit_w: int, rating_w: float | None) -> int:
+    """Return opModMaxLimW: hundredths of a percent of setMaxW, rounded down; 0 while the rating is not known."""
+    if rating_w is None or rating_w <= 0:
+        return 0
+    return min(10_000, int(limit_w * 10_000 // rating_w))
+
+
 def watts_of(power: dict[str, int]) -> float:
     """Return watts from an ActivePower."""
     return float(power["value"]) * 10.0 ** power["multiplier"]

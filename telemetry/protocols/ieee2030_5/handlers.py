@@ -368,7 +368,20 @@ def program(request: Request, client: Client, number: str, which: str) -> Answer
 def default_control(request: Request, client: Client, number: str, which: str) -> Answer:
     """DefaultDERControl: the failsafe."""
     row = _program(client, number, which)
+    row.default = _worded(client, row.device_id, row.default)
     return shown(client, "DefaultDERControl", resources.default_control(row, settings.UTILITY_PEN))
+
+
+def _worded(client: Client, device: int, modes: dict[str, Any], rating: float | None = None) -> dict[str, Any]:
+    """Return modes as this client's profile says them."""
+    if client.profile.csipaus:
+        return modes
+    return resources.plain(modes, _rating(device) if rating is None else rating)
+
+
+def _rating(device: int) -> float | None:
+    row = Posted.objects.filter(device_id=device, kind="DERSettings").first()
+    return codec.watts_of(row.content["setMaxW"]) if row else None
 
 
 @route("/edev/#/derp/#/(derc|actderc)", "GET")
@@ -382,16 +395,20 @@ def controls(request: Request, client: Client, number: str, which: str, part: st
         rows = rows.filter(epoch=None)  # the engine has stopped renewing: what it lent is not served as current
     if part == "actderc":
         rows = _active(rows, request.seconds)
-    return listing(
-        request, client, "DERControlList", href, rows, lambda item: resources.control(item, request.seconds),
-        polled=False, subscribable=True,
-    )  # fmt: skip
+    rating = None if client.profile.csipaus else _rating(row.device_id) or 0.0
+
+    def render(item: Control) -> dict[str, Any]:
+        item.modes = _worded(client, row.device_id, item.modes, rating)
+        return resources.control(item, request.seconds)
+
+    return listing(request, client, "DERControlList", href, rows, render, polled=False, subscribable=True)
 
 
 @route("/edev/#/derp/#/derc/#", "GET")
 def control(request: Request, client: Client, number: str, which: str, event: str) -> Answer:
     """One DERControl, completed ones too."""
     row = _one(_program(client, number, which).controls.filter(pk=int(event)))
+    row.modes = _worded(client, row.device_id, row.modes)
     return shown(client, "DERControl", resources.control(row, request.seconds))
 
 
@@ -601,8 +618,3 @@ def subscription(request: Request, client: Client, number: str, which: str) -> A
         row.delete()
         return Answer(204)
     return shown(client, "Subscription", resources.subscription(row))
-
-
-def posted(device: EndDevice, kind: str) -> Posted | None:
-    """Return the newest report of a kind."""
-    return device.posted.filter(kind=kind).order_by("-at").first()

@@ -96,6 +96,12 @@ def base(modes: dict[str, Any]) -> dict[str, Any]:
     return found | {name: modes[name] for name in modes if name in OTHER_MODES}
 
 
+def plain(modes: dict[str, Any], rating_w: float | None) -> dict[str, Any]:
+    """Return modes in the words of plain CSIP, which knows no import limit: export or generation as opModMaxLimW."""
+    limits = [int(modes[name]) for name in ("opModExpLimW", "opModGenLimW") if name in modes]
+    return modes | ({"opModMaxLimW": codec.max_limit(min(limits), rating_w)} if limits else {})
+
+
 def default_control(row: Program, pen: int) -> dict[str, Any]:
     """Return a DefaultDERControl: what holds when no control does."""
     return {
