@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance serve format lock clean
+.PHONY: help setup demo test check conformance fuzz serve format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +43,9 @@ test: setup  ## every test; what is skipped is named at the end, with the reason
 
 conformance: setup  ## IEEE 2030.5: the 61 server procedures of cactus, a table in var/conformance (needs Python 3.12 and the kit)
 	@PYTHON312=$(PYTHON312) $(BIN)/python tests/conformance/run.py $(CONFORMANCE_ARGS)
+
+fuzz: setup  ## 100,000 wounded documents and requests against the IEEE 2030.5 handlers
+	@PYTHONPATH=. $(BIN)/python tests/conformance/fuzz.py $(FUZZ_ARGS)
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

@@ -32,7 +32,7 @@ class EndDevice(models.Model):
     site = models.SlugField(max_length=64, blank=True, db_index=True)
     pin = models.PositiveIntegerField(default=111115)
     category = models.CharField(max_length=8, default="00")
-    post_rate = models.PositiveIntegerField(default=60)
+    post_rate = models.BigIntegerField(default=60)
     connection_point = models.CharField(max_length=32, blank=True)
     registered = models.BigIntegerField()
     changed = models.BigIntegerField()
@@ -145,7 +145,7 @@ class UsagePoint(models.Model):
     device = models.ForeignKey(EndDevice, models.CASCADE, related_name="usage_points")
     mrid = models.CharField(max_length=32, unique=True)
     content = models.JSONField()
-    post_rate = models.PositiveIntegerField(default=60)
+    post_rate = models.BigIntegerField(default=60)
 
     class Meta:
         ordering = ["-mrid"]
@@ -170,7 +170,7 @@ class MeterValue(models.Model):
 
     stream = models.ForeignKey(MeterStream, models.CASCADE, related_name="values")
     start = models.BigIntegerField()
-    duration = models.PositiveIntegerField(default=0)
+    duration = models.BigIntegerField(default=0)
     value = models.BigIntegerField()
     quality = models.CharField(max_length=4, blank=True)
     at = models.BigIntegerField()
@@ -188,7 +188,7 @@ class WireSubscription(models.Model):
     owner = models.ForeignKey(EndDevice, models.CASCADE, related_name="subscriptions")
     resource = models.CharField(max_length=255, db_index=True)
     uri = models.CharField(max_length=2000)
-    limit = models.PositiveIntegerField(default=1)
+    limit = models.BigIntegerField(default=1)
     profile = models.CharField(max_length=16)
 
     class Meta:

@@ -66,6 +66,8 @@ def register_device(
     )  # fmt: skip
     if not made:
         raise Conflict("this LFDI is registered already", where="lFDI")
+    if aggregator is None:
+        WireIdentity.objects.get_or_create(lfdi=lfdi)
     return row
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -159,3 +160,21 @@ def test_the_command_registers_and_a_revoked_certificate_is_refused() -> None:
     call_command("utility_device", "restore", "B" * 40)
     _ask("/dcap", clock, lfdi="B" * 40)
     assert handle(Request("GET", "/dcap", "C" * 40, clock.now())).status == 403
+
+
+STATEMENTS = {"/dcap": 4, "/tm": 2, "/edev?l=9": 4, "{derc}?l=48": 4, "{root}/der/1": 3}
+
+
+def test_a_request_costs_a_bounded_number_of_statements(django_assert_max_num_queries: Any) -> None:
+    _, clock, device = _site()
+    program, now = services.program_of(device, 1), int(clock.now().timestamp())
+    for number in range(48):
+        start = now + 300 * number
+        services.create_control(program, {"opModImpLimW": 5}, start=start, duration=300, now=now, pen=1)
+    root = f"/edev/{device.pk}"
+    for path, most in STATEMENTS.items():
+        with django_assert_max_num_queries(most):
+            _ask(path.format(root=root, derc=f"{root}/derp/{program.pk}/derc"), clock)
+    full = _ask(f"{root}/derp/{program.pk}/derc?l=48", clock)
+    made = [int(item.findtext("{*}creationTime")) for item in full]
+    assert len(full) == 48 and len(set(made)) == 48

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q
 
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import codec, events, resources, xml
@@ -75,7 +75,10 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
 
 
 def _program(client: Client, number: str, which: str) -> Program:
-    return only(Program.objects.filter(device=client.device(number, own=False), pk=int(which)))
+    """Return a program of a device that the client may see: one statement."""
+    seen = client.seen(through="device__")
+    found: Program = only(Program.objects.filter(seen, device_id=int(number), device__own=False, pk=int(which)))
+    return found
 
 
 def _active(rows: Iterable[Control], now: int) -> list[Control]:
@@ -116,10 +119,10 @@ def controls(request: Request, client: Client, number: str, which: str, part: st
     """DERControlList, and the list of the active ones."""
     row = _program(client, number, which)
     href = f"/edev/{row.device_id}/derp/{row.pk}/{part}"
-    rows: Any = row.controls.filter(end__gt=request.seconds)
-    newest = row.controls.exclude(epoch=None).aggregate(newest=Max("creation"))["newest"]
-    if newest is not None and newest < request.seconds - GRANT_STALE_S:
-        rows = rows.filter(epoch=None)  # the engine has stopped renewing: what it lent is not served as current
+    rows = list(row.controls.filter(end__gt=request.seconds))  # one statement; a program holds days, not years
+    lent = [item.creation for item in rows if item.epoch is not None]
+    if lent and max(lent) < request.seconds - GRANT_STALE_S:
+        rows = [item for item in rows if item.epoch is None]  # nobody renews: what was lent is not served as current
     if part == "actderc":
         rows = _active(rows, request.seconds)
     rating = None if client.profile.csipaus else _rating(row.device_id) or 0.0

@@ -87,9 +87,11 @@ class Client:
         """Say whether the client is an aggregator."""
         return self.identity is not None and self.identity.role == WireIdentity.AGGREGATOR
 
-    def seen(self) -> Q:
-        """Return the filter of devices that this client may see."""
-        return Q(aggregator=self.identity) if self.aggregates else Q(lfdi=self.lfdi, aggregator=None)
+    def seen(self, through: str = "") -> Q:
+        """Return the filter of devices that this client may see; `through` leads to the device, as in device__."""
+        if self.aggregates:
+            return Q(**{f"{through}aggregator": self.identity})
+        return Q(**{f"{through}lfdi": self.lfdi, f"{through}aggregator": None})
 
     def device(self, number: str, *, own: bool | None = None) -> EndDevice:
         """Return a device by number; another's is missing."""
