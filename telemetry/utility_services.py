@@ -188,21 +188,31 @@ def mirror(device: EndDevice, content: dict[str, Any], seen: Q, post_rate: int, 
             mrid=mrid, defaults={"device": device, "content": kept | {"deviceLFDI": device.lfdi}, "post_rate": post_rate}
         )
         row.streams.exclude(mrid__in=names).delete()
-        for item in streams:
-            _stream(row, item)
-            _values(row, item, now)
+        read_in(row, [item | {"ReadingType": item.get("ReadingType", {"uom": 0})} for item in streams], now)
     return row
 
 
 def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int) -> None:
-    """Store a batch of readings: all or none; the same stream and start is an update."""
+    """Store a batch of readings, all or none, in one statement; the same stream and start is an update."""
     with transaction.atomic():
+        fresh = [item for item in items if item.get("ReadingType")]
+        names = [item["mRID"].upper() for item in fresh]
+        if fresh and MeterStream.objects.filter(mrid__in=names).exclude(point=point).exists():
+            raise Conflict("this mRID is taken", where="mRID")
+        for item in fresh:
+            _stream(point, item)
+        streams = {row.mrid: row for row in MeterStream.objects.filter(point=point)}
+        values: dict[tuple[int, int], MeterValue] = {}  # the last of one stream and start counts
         for item in items:
-            if item.get("ReadingType"):
-                if MeterStream.objects.filter(mrid=item["mRID"].upper()).exclude(point=point).exists():
-                    raise Conflict("this mRID is taken", where="mRID")
-                _stream(point, item)
-            _values(point, item, now)
+            stream = streams.get(item["mRID"].upper())
+            if stream is None:
+                raise NotFound("no reading type has this mRID", where="mRID")
+            values |= {(stream.pk, value.start): value for value in _values(stream, item, now)}
+        if values:
+            MeterValue.objects.bulk_create(
+                values.values(), update_conflicts=True, unique_fields=["stream", "start"],
+                update_fields=["duration", "value", "quality", "at"],
+            )  # fmt: skip
 
 
 def _stream(point: UsagePoint, item: dict[str, Any]) -> None:
@@ -210,14 +220,10 @@ def _stream(point: UsagePoint, item: dict[str, Any]) -> None:
     MeterStream.objects.update_or_create(mrid=item["mRID"].upper(), defaults={"point": point, "reading_type": kind})
 
 
-def _values(point: UsagePoint, item: dict[str, Any], now: int) -> None:
+def _values(stream: MeterStream, item: dict[str, Any], now: int) -> list[MeterValue]:
+    """Return the rows of one MirrorMeterReading, of its single reading and of its sets."""
     readings = [item["Reading"]] if item.get("Reading") else []
     readings += [reading for block in item.get("MirrorReadingSet", []) for reading in block.get("Reading", [])]
-    if not readings:
-        return
-    stream = MeterStream.objects.filter(point=point, mrid=item["mRID"].upper()).first()
-    if stream is None:
-        raise NotFound("no reading type has this mRID", where="mRID")
     rows = []
     for reading in readings:
         if "value" not in reading:
@@ -229,7 +235,4 @@ def _values(point: UsagePoint, item: dict[str, Any], now: int) -> None:
                 quality=reading.get("qualityFlags", ""), at=now,
             )
         )  # fmt: skip
-    MeterValue.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["stream", "start"],
-        update_fields=["duration", "value", "quality", "at"],
-    )  # fmt: skip
+    return rows

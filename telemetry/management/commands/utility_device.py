@@ -52,8 +52,6 @@ class Command(BaseCommand):
             through = WireIdentity.objects.filter(lfdi=options["through"].upper()).first() if options["through"] else None
             if options["through"] and through is None:
                 raise CommandError("this aggregator is not known")
-            if through is None:
-                utility_services.know_identity(lfdi, WireIdentity.DEVICE, (), now)
             row = utility_services.register_device(
                 lfdi, aggregator=through, now=now, pin=options["pin"], site=options["site"]
             )

@@ -153,13 +153,7 @@ def failure(status: int, reason: int, profile: Profile) -> Answer:
 def admit(lfdi: str, profile: Profile) -> Client:
     """Return the client behind a certificate; revoked ones, and unknown ones without in-band registration, are refused."""
     identity = WireIdentity.objects.filter(lfdi=lfdi).first()
-    if identity is not None and not identity.granted:
-        raise PermissionError
-    if (
-        identity is None
-        and not settings.UTILITY_IN_BAND
-        and not EndDevice.objects.filter(lfdi=lfdi, aggregator=None).exists()
-    ):
+    if not (settings.UTILITY_IN_BAND if identity is None else identity.granted):
         raise PermissionError
     return Client(lfdi, identity, profile)
 
