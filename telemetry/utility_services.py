@@ -29,7 +29,10 @@ from telemetry.utility_models import (
 
 LONGEST_GRANT_S = 300
 MODES = POWER_MODES | OTHER_MODES
-GRANT_PROGRAM = "grants"
+GRANT_PROGRAM, GROUPS, FIRST_GROUP_PRIMACY = "grants", "groups", 2
+TOPOLOGY = (
+    "System", "Sub-transmission", "Substation", "Feeder", "Segment", "Service transformer", "Service point",
+)  # fmt: skip
 
 
 def know_identity(lfdi: str, role: str, hosts: Iterable[str] = (), now: int = 0) -> WireIdentity:
@@ -83,6 +86,19 @@ def ensure_program(assignment: Assignment, primacy: int) -> Program:
     return found or Program.objects.create(device_id=assignment.device_id, assignment=assignment, primacy=primacy)
 
 
+def place_in_groups(device: EndDevice, groups: Iterable[str] = TOPOLOGY) -> list[Program]:
+    """Make a program for each group of a device, widest first: the nearer one has the lower primacy and wins."""
+    names = list(dict.fromkeys(groups))
+    assignment = ensure_assignment(device, GROUPS, 2)
+    rows = []
+    for number, name in enumerate(names):
+        row = ensure_program(assignment, FIRST_GROUP_PRIMACY + len(names) - 1 - number)
+        row.description = name[:31]
+        row.save(update_fields=["description"])
+        rows.append(row)
+    return rows
+
+
 def program_of(device: EndDevice, primacy: int) -> Program:
     """Return a device's program of this primacy wherever it is, or a new one in its first assignment."""
     if found := device.programs.filter(primacy=primacy).first():
@@ -107,14 +123,22 @@ def create_control(
             start=start, duration=duration, end=start + duration, creation=device.last_creation,
             randomize_start=randomize_start, epoch=epoch, sequence=sequence,
         )  # fmt: skip
-        for other in Control.objects.filter(
-            device=device, end__gt=start, start__lt=row.end, superseded=None, cancelled=None,
-            program__primacy__gte=program.primacy,
-        ).exclude(pk=row.pk):  # fmt: skip
-            if set(other.modes) & set(modes) - {"rampTms"}:
-                other.superseded = max(now, start)
-                other.save(update_fields=["superseded"])
+        _supersede(row, program.primacy, now)
     return row
+
+
+def _supersede(row: Control, primacy: int, now: int) -> None:
+    """Settle a new control against those that overlap it in time and modes: the lower primacy wins, then the newer."""
+    others = Control.objects.filter(
+        device_id=row.device_id, end__gt=max(row.start, now), start__lt=row.end, superseded=None, cancelled=None
+    )
+    for other in others.exclude(pk=row.pk).select_related("program"):
+        if not set(other.modes) & set(row.modes) - {"rampTms"}:
+            continue
+        loser = other if other.program.primacy >= primacy else row
+        moment = max(now, row.start, other.start)
+        loser.superseded = moment if loser.superseded is None else min(loser.superseded, moment)
+        loser.save(update_fields=["superseded"])
 
 
 def lend(grant: Grant, *, now: int, pen: int) -> Control | None:

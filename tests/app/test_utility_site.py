@@ -178,3 +178,25 @@ def test_a_request_costs_a_bounded_number_of_statements(django_assert_max_num_qu
     full = _ask(f"{root}/derp/{program.pk}/derc?l=48", clock)
     made = [int(item.findtext("{*}creationTime")) for item in full]
     assert len(full) == 48 and len(set(made)) == 48
+
+
+def test_a_device_stands_in_fifteen_groups_and_the_nearest_wins() -> None:
+    clock = VirtualClock(datetime.fromtimestamp(int(time.time()), UTC))
+    extra = [item for number in range(8) for item in ("--group", f"Tariff {number}")]
+    call_command("utility_device", "add", LFDI, "--topology", *extra)
+    device = EndDevice.objects.get(lfdi=LFDI)
+    found = _ask(f"/us/edev/{device.pk}/derp?l=20", clock)
+    primacies = [int(item.findtext("{*}primacy")) for item in found]
+    assert len(found) == 15 and primacies == sorted(set(primacies))
+    assert found[-1].findtext("{*}description") == "System"
+    now = int(clock.now().timestamp())
+    system, nearest = device.programs.last(), device.programs.first()
+    wide = services.create_control(system, {"opModExpLimW": 9}, start=now, duration=60, now=now, pen=1)
+    services.create_control(nearest, {"opModConnect": True}, start=now, duration=60, now=now, pen=1)
+    wide.refresh_from_db()
+    assert wide.superseded is None  # another mode is independent
+    services.create_control(nearest, {"opModExpLimW": 5}, start=now, duration=60, now=now, pen=1)
+    wide.refresh_from_db()
+    assert wide.superseded == now
+    later = services.create_control(system, {"opModExpLimW": 7}, start=now, duration=60, now=now, pen=1)
+    assert later.superseded == now  # the nearer group has spoken already

@@ -30,6 +30,8 @@ class Command(BaseCommand):
         parser.add_argument("--site", default="", help="the agreement's site that the device speaks for")
         parser.add_argument("--through", default="", help="LFDI of the aggregator that manages the device")
         parser.add_argument("--pin", type=int, help="five digits and their check digit; made where not given")
+        parser.add_argument("--group", action="append", default=[], help="a group of the device, widest first; repeat")
+        parser.add_argument("--topology", action="store_true", help="the seven topology groups of CSIP")
         parser.add_argument("--host", action="append", default=[], help="where an aggregator may be called back; repeat")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,6 +57,9 @@ class Command(BaseCommand):
             row = utility_services.register_device(
                 lfdi, aggregator=through, now=now, pin=options["pin"], site=options["site"]
             )
+            groups = [*(utility_services.TOPOLOGY if options["topology"] else ()), *options["group"]]
+            if groups:
+                utility_services.place_in_groups(row, groups)
             if row.site:
                 services.place_site(row.site, WIRE, "listener", LISTENER_PORT)
             self.stdout.write(f"PIN {row.pin}")

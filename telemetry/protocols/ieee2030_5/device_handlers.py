@@ -54,6 +54,7 @@ def end_devices(request: Request, client: Client) -> Answer:
     rows = EndDevice.objects.filter(client.seen()).annotate(
         fsas=Count("assignments", distinct=True), subs=Count("subscriptions", distinct=True)
     )
+    rows = rows.order_by("-own", "sfdi", "id")  # grouping drops the order of the table
     return listing(request, client, "EndDeviceList", "/edev", rows, _end_device, subscribable=True)
 
 

@@ -37,7 +37,7 @@ GRANT_STALE_S = 40
 def assignments(request: Request, client: Client, number: str) -> Answer:
     """FunctionSetAssignmentsList, in order of primacy."""
     device = client.device(number, own=False)
-    rows = device.assignments.annotate(count=Count("programs"))
+    rows = device.assignments.annotate(count=Count("programs")).order_by("primacy", "id")
     return listing(
         request, client, "FunctionSetAssignmentsList", f"/edev/{device.pk}/fsa", rows,
         lambda row: resources.assignment(row, row.count, settings.UTILITY_PEN), subscribable=True,
@@ -68,6 +68,7 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
         & (Q(controls__superseded=None) | Q(controls__superseded__gt=now))
     )
     rows = rows.annotate(live=Count("controls", filter=live), active=Count("controls", filter=active))
+    rows = rows.order_by("primacy", "id")  # grouping drops the order of the table
     return listing(
         request, client, "DERProgramList", href, rows,
         lambda row: resources.program(row, row.live, row.active, settings.UTILITY_PEN), subscribable=True,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from asgiref.sync import sync_to_async
+from django.db import transaction
 
 from derms.clock import Clock
 from derms.errors import RemoteError
 from derms.limits import Limit
 from telemetry import utility_queries, utility_services
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reading
+from telemetry.protocols.ieee2030_5 import outbox
+from telemetry.utility_models import Control
 
 
 class UtilitySite:
@@ -52,10 +55,18 @@ class UtilitySite:
         """Put the grant where the client fetches it. Its answer comes later, so the outcome is not known yet."""
         self._messages += 1
         now = int(self._clock.now().timestamp())
-        row = await sync_to_async(utility_services.lend)(grant, now=now, pen=self._pen)
+        row = await sync_to_async(self._lend)(grant, now)
         if row is None:
             raise RemoteError("no 2030.5 device speaks for this site", where=self.site, remedy="Register one for it.")
         return Acknowledgement(grant, Outcome.UNKNOWN, None, "waits for the client's poll")
+
+    def _lend(self, grant: Grant, now: int) -> Control | None:
+        """Write the control and what its subscribers are told, together."""
+        with transaction.atomic():
+            row = utility_services.lend(grant, now=now, pen=self._pen)
+            if row is not None:
+                outbox.enqueue([f"/edev/{row.device_id}/derp/{row.program_id}/derc"], now)
+        return row
 
     def messages(self) -> int:
         """Return how often the wire was used from this end."""
