@@ -135,8 +135,8 @@ def _supersede(row: Control, primacy: int, now: int) -> None:
     for other in others.exclude(pk=row.pk).select_related("program"):
         if not set(other.modes) & set(row.modes) - {"rampTms"}:
             continue
-        loser = other if other.program.primacy >= primacy else row
-        moment = max(now, row.start, other.start)
+        winner, loser = (row, other) if other.program.primacy >= primacy else (other, row)
+        moment = max(now, winner.start)  # not the loser's start: what will never run says so as soon as that is certain
         loser.superseded = moment if loser.superseded is None else min(loser.superseded, moment)
         loser.save(update_fields=["superseded"])
 

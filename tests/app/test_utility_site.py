@@ -200,3 +200,13 @@ def test_a_device_stands_in_fifteen_groups_and_the_nearest_wins() -> None:
     assert wide.superseded == now
     later = services.create_control(system, {"opModExpLimW": 7}, start=now, duration=60, now=now, pen=1)
     assert later.superseded == now  # the nearer group has spoken already
+
+
+def test_a_scheduled_control_is_superseded_as_soon_as_the_one_that_outlasts_its_start_is_active() -> None:
+    _, clock, device = _site()
+    program, now = services.program_of(device, 1), int(clock.now().timestamp())
+    later = services.create_control(program, {"opModExpLimW": 9}, start=now + 600, duration=8, now=now, pen=1)
+    services.create_control(program, {"opModExpLimW": 0}, start=now - 1, duration=700, now=now, pen=1)
+    listed = _ask(f"/edev/{device.pk}/derp/{program.pk}/derc?l=9", clock)
+    states = {item.findtext("{*}mRID"): item.findtext(".//{*}currentStatus") for item in listed}
+    assert states.pop(later.mrid) == "4" and set(states.values()) == {"1"}
