@@ -1,11 +1,12 @@
 # Headroom: every task is one target. `make` alone lists them.
 PYTHON ?= python3.11
+PYTHON312 ?= python3.12
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check serve fuzz format lock clean
+.PHONY: help setup demo test check conformance fuzz serve format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,8 +41,12 @@ check: setup  ## format, lint, types, import contracts, settings, migrations
 test: setup  ## every test; what is skipped is named at the end, with the reason
 	@$(BIN)/python -m pytest $(TEST_ARGS)
 
-fuzz: setup  ## long campaigns: 100,000 mutated feeder models through the importer
+conformance: setup  ## IEEE 2030.5: the 61 server procedures of cactus, a table in var/conformance (needs Python 3.12 and the kit)
+	@PYTHON312=$(PYTHON312) $(BIN)/python tests/conformance/run.py $(CONFORMANCE_ARGS)
+
+fuzz: setup  ## long campaigns: 100,000 mutated feeder models, 100,000 wounded IEEE 2030.5 documents and requests
 	@HEADROOM_FUZZ=100000 $(BIN)/python -m pytest -q tests/unit/test_dss_text.py -k mutations
+	@PYTHONPATH=. $(BIN)/python tests/conformance/fuzz.py $(FUZZ_ARGS)
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

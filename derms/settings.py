@@ -163,6 +163,17 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# IEEE 2030.5 utility server (manage.py utility_server).
+UTILITY_PEN = env.int("UTILITY_PEN", default=0)  # the server's IANA enterprise number, written in its mRIDs
+UTILITY_IN_BAND = env.bool("UTILITY_IN_BAND", default=False)  # may a device with a good certificate register itself?
+UTILITY_CONNECTION_POINTS = env.str("UTILITY_CONNECTION_POINTS", default=r"[A-HJ-NP-Z0-9]{10,11}")  # no O, no I
+UTILITY_WEBHOOK_SCHEMES: tuple[str, ...] = ("https",)
+UTILITY_TEST_API = env.bool("UTILITY_TEST_API", default=False)
+if UTILITY_TEST_API and PRODUCTION:
+    raise ImproperlyConfigured("UTILITY_TEST_API makes and removes devices for tests: never with HEADROOM_PRODUCTION")
+if UTILITY_TEST_API:
+    UTILITY_IN_BAND, UTILITY_WEBHOOK_SCHEMES = True, ("https", "http")
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"

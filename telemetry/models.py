@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+import telemetry.utility_models  # noqa: F401  (one app, one registry of tables)
+
 
 class LeaderLease(models.Model):
     """One row per feeder: which engine leads, under which epoch, until when. The epoch never falls."""

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.agreement import Terms
@@ -23,6 +24,7 @@ from telemetry.control.settings import ControlSettings
 from telemetry.control.state import HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.protocols.dnp3.master import Dnp3Master
+from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.protocols.ports import SitePort
 from telemetry.protocols.sunspec.client import SunSpecSite
 from telemetry.recorder import DatabaseRecorder
@@ -156,6 +158,9 @@ async def _ports(terms: list[Terms], master: Dnp3Master, clock: SystemClock, sto
             ports[item.site] = await master.site(item.site, place.host, place.port, clock)
         elif place.protocol == "sunspec":
             ports[item.site] = SunSpecSite(item.site, place.host, place.port, item.failsafe, clock)
+        elif place.protocol == "ieee2030_5":
+            ports[item.site] = utility = UtilitySite(item.site, item.failsafe, clock, pen=settings.UTILITY_PEN)
+            await utility.begin()
         else:
             raise LocalError(f"no wire is named {place.protocol!r}", where=item.site)
     return ports

@@ -1,0 +1,200 @@
+"""A request of a 2030.5 client and who sent it; routes, lists and errors that all its resources share.
+
+Identity and `now` are arguments; another's resource answers as a missing one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qs
+
+from django.conf import settings
+from django.db.models import Q
+
+from derms.errors import Conflict, HeadroomError, InputError, NotFound
+from telemetry.protocols.ieee2030_5 import resources, xml
+from telemetry.protocols.ieee2030_5.xml import PROFILES, Profile
+from telemetry.utility_models import (
+    EndDevice,
+    WireIdentity,
+    WireRate,
+)
+
+LARGEST_PAGE = 255
+RATES = {"DeviceCapability": 300, "EndDeviceList": 300, "FunctionSetAssignmentsList": 300, "DERProgramList": 60,
+         "DERList": 300, "MirrorUsagePointList": 300, "MirrorUsagePoint": 60}  # fmt: skip
+
+
+FAILURES: tuple[tuple[type[Exception], int, int], ...] = (
+    (Conflict, 409, 1),
+    (NotFound, 404, 1),
+    (PermissionError, 403, 1),
+    (InputError, 400, 1),
+    (HeadroomError, 503, 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What came in; `now` is UTC and `lfdi` the verified certificate's."""
+
+    method: str
+    path: str
+    lfdi: str
+    now: datetime
+    query: str = ""
+    body: bytes = b""
+
+    @property
+    def seconds(self) -> int:
+        """Return whole seconds UTC."""
+        return int(self.now.timestamp())
+
+    def page(self) -> tuple[int, int]:
+        """Return (start, limit): the standard's defaults are 0 and 1 (2030.5 6.6)."""
+        asked = parse_qs(self.query)
+        start, limit = (asked.get(name, [default])[0] for name, default in (("s", "0"), ("l", "1")))
+        if not (start.isascii() and start.isdigit() and limit.isascii() and limit.isdigit() and len(start + limit) < 12):
+            raise InputError("s and l are whole numbers", where="query")
+        return int(start), min(int(limit), LARGEST_PAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out."""
+
+    status: int
+    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    touched: tuple[str, ...] = ()
+    """Resources that changed: their subscribers are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who asks: the certificate, its role, and the devices it may see."""
+
+    lfdi: str
+    identity: WireIdentity | None
+    profile: Profile
+
+    @property
+    def aggregates(self) -> bool:
+        """Say whether the client is an aggregator."""
+        return self.identity is not None and self.identity.role == WireIdentity.AGGREGATOR
+
+    def seen(self, through: str = "") -> Q:
+        """Return the filter of devices that this client may see; `through` leads to the device, as in device__."""
+        if self.aggregates:
+            return Q(**{f"{through}aggregator": self.identity})
+        return Q(**{f"{through}lfdi": self.lfdi, f"{through}aggregator": None})
+
+    def device(self, number: str, *, own: bool | None = None) -> EndDevice:
+        """Return a device by number; another's is missing."""
+        rows = EndDevice.objects.filter(self.seen(), pk=int(number))
+        found = (rows if own is None else rows.filter(own=own)).first()
+        if found is None:
+            raise NotFound("no such device", where="edev")
+        return found
+
+
+Handler = Callable[..., Answer]
+ROUTES: list[tuple[re.Pattern[str], dict[str, Handler]]] = []
+
+
+def route(pattern: str, *methods: str) -> Callable[[Handler], Handler]:
+    """Register a handler for a path; numbers in it become arguments."""
+    shape = re.compile(pattern.replace("#", r"([0-9]{1,12})"))
+
+    def register(handler: Handler) -> Handler:
+        table = next((found for known, found in ROUTES if known.pattern == shape.pattern), None)
+        if table is None:
+            ROUTES.append((shape, table := {}))
+        table.update(dict.fromkeys(methods, handler))
+        return handler
+
+    return register
+
+
+def handle(request: Request) -> Answer:
+    """Answer one request; every failure is a lawful Error document."""
+    profile = next(item for item in PROFILES if request.path.startswith(item.prefix + "/") or not item.prefix)
+    try:
+        answer = _dispatch(request, admit(request.lfdi, profile))
+        return Answer(answer.status, "", answer.headers, answer.touched) if request.method == "HEAD" else answer
+    except (HeadroomError, PermissionError) as error:
+        if isinstance(error, InputError) and error.where == "body":
+            return failure(400, 0, profile)
+        status, reason = next(found for kind, *found in FAILURES if isinstance(error, kind))
+        return failure(status, reason, profile)
+
+
+def _dispatch(request: Request, client: Client) -> Answer:
+    path = request.path.removeprefix(client.profile.prefix)
+    for shape, table in ROUTES:
+        if found := shape.fullmatch(path):
+            method = "GET" if request.method == "HEAD" else request.method
+            if method in table:
+                return table[method](request, client, *found.groups())
+            allowed = sorted(table) + (["HEAD"] if "GET" in table else [])
+            return Answer(405, headers={"Allow": ", ".join(allowed)})
+    raise NotFound("no such resource", where="path")
+
+
+def failure(status: int, reason: int, profile: Profile) -> Answer:
+    """Return an Error document (2030.5 table 7: 0 format, 1 values, 2 resource limit)."""
+    return Answer(status, xml.document("Error", {"reasonCode": reason}, profile))
+
+
+def admit(lfdi: str, profile: Profile) -> Client:
+    """Return the client behind a certificate; revoked ones, and unknown ones without in-band registration, are refused."""
+    identity = WireIdentity.objects.filter(lfdi=lfdi).first()
+    if not (settings.UTILITY_IN_BAND if identity is None else identity.granted):
+        raise PermissionError
+    return Client(lfdi, identity, profile)
+
+
+def rate(resource: str) -> int:
+    """Return a resource's poll or post rate in seconds."""
+    row = WireRate.objects.filter(resource=resource).first()
+    return row.seconds if row else RATES[resource]
+
+
+def shown(client: Client, kind: str, value: dict[str, Any]) -> Answer:
+    """Return a resource as 200."""
+    return Answer(200, xml.document(kind, value, client.profile))
+
+
+def listing(
+    request: Request, client: Client, kind: str, href: str, rows: Any, render: Callable[[Any], dict[str, Any]], *,
+    item: str = "", polled: bool = True, subscribable: bool = False,
+) -> Answer:  # fmt: skip
+    """Return one page of a list with its exact counts; past the end it is empty."""
+    start, limit = request.page()
+    page = list(rows[start : start + limit])
+    value: dict[str, Any] = {
+        "href": href, "all": rows.count() if not isinstance(rows, list) else len(rows), "results": len(page),
+        item or kind.removesuffix("List"): [render(row) for row in page],
+    }  # fmt: skip
+    if polled:
+        value["pollRate"] = rate(kind) if kind in RATES else 300
+    if subscribable:
+        value["subscribable"] = resources.SUBSCRIBABLE
+    return shown(client, kind, value)
+
+
+def created(client: Client, href: str, touched: Iterable[str] = ()) -> Answer:
+    """Return 201 with its Location."""
+    return Answer(201, headers={"Location": client.profile.prefix + href}, touched=tuple(touched))
+
+
+def only(rows: Any) -> Any:
+    """Return the one row there is; none is a missing resource."""
+    found = rows.first()
+    if found is None:
+        raise NotFound("no such resource", where="path")
+    return found
