@@ -11,7 +11,6 @@ rating is OpenDSS's default, not a fact.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derms.errors import InputError, LocalError, ModelRefused, NotConverged
+from derms.grid.line_ratings import stated_line_ratings
 from derms.units import SQRT3
 
 FloatArray = NDArray[np.float64]
@@ -328,7 +328,7 @@ class Circuit:
     def _read_elements(self) -> None:
         dss = self._dss
         names = [name.lower() for name in dss.PDElements.AllNames()]
-        stated = _stated_line_ratings(dss)
+        stated = stated_line_ratings(dss)
         elements, columns = [], []
         for column, name in enumerate(names):
             kind = name.split(".", 1)[0]
@@ -456,37 +456,3 @@ def _each(collection: Any) -> Iterable[None]:
     while found:
         yield None
         found = collection.Next()
-
-
-def _stated_line_ratings(dss: Any) -> set[str]:
-    """Return the lines whose normal amps are stated somewhere: by themselves, a line code, a geometry or a wire."""
-    wires = {item["Name"].lower() for item in _class_json(dss, "wiredata", "cndata", "tsdata") if _states(item)}
-    codes = {item["Name"].lower() for item in _class_json(dss, "linecode") if _states(item)}
-    geometries = set()
-    for item in _class_json(dss, "linegeometry"):
-        used = {str(name).lower().split(".")[-1] for name in item.get("Conductors", item.get("Wires", []))}
-        if _states(item) or used & wires:
-            geometries.add(item["Name"].lower())
-    stated = set()
-    for item in _class_json(dss, "line"):
-        name = item["Name"].lower()
-        if item.get("NormAmps", 0) and not (item.get("Geometry") or item.get("LineCode")):
-            stated.add(name)
-        elif item.get("LineCode", "").lower() in codes or item.get("Geometry", "").lower() in geometries:
-            stated.add(name)
-        elif item.get("NormAmps", 400.0) != 400.0:
-            stated.add(name)
-    return stated
-
-
-def _states(item: dict[str, Any]) -> bool:
-    return bool(item.get("NormAmps"))
-
-
-def _class_json(dss: Any, *classes: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for name in classes:
-        dss.Circuit.SetActiveClass(name)
-        if dss.ActiveClass.Count():
-            found += json.loads(dss.ActiveClass.ToJSON())
-    return found
