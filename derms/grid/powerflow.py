@@ -131,6 +131,24 @@ def newton(
     raise NotConverged("Newton's method finds no base state", where="power flow", remedy="Check loads and taps.")
 
 
+def chord(
+    network: Network, factors: Factors, p_w: FloatArray, q_var: FloatArray, start: ComplexArray
+) -> ComplexArray | None:
+    """Return the voltages at the branches' P and Q with factors of a state nearby; None where they do not lead there."""
+    volts, before = start.copy(), np.inf
+    for _ in range(MOST_NEWTON_STEPS):
+        flows = network.admittance.times(volts) + branch_currents(network, volts, p_w, q_var)
+        step = solve_one(factors, network.source - flows)
+        volts = volts + step
+        worst = float(np.abs(step / network.base_v).max())
+        if worst < CONVERGED_PU:
+            return volts
+        if not worst < 0.9 * before:
+            return None
+        before = worst
+    return None
+
+
 def solve_one(factors: Factors, right: ComplexArray) -> ComplexArray:
     """Return the solution of J x = right for one right-hand side (n,)."""
     work = np.zeros((2 * len(right), WIDTH))

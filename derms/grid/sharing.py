@@ -21,7 +21,7 @@ from derms.grid.hosting import Watch, limits_of, name_of, row_currents
 from derms.grid.lanes import WIDTH
 from derms.grid.load_law import CONSTANT_POWER
 from derms.grid.network import ComplexArray, FloatArray, Network
-from derms.grid.powerflow import Reference, newton
+from derms.grid.powerflow import Reference, chord, newton
 from derms.grid.sharing_rules import Demand, Division, divide
 from derms.grid.sweep import Watched
 
@@ -29,7 +29,8 @@ INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
 MOST_TURNS = 14
 SETTLED = 2e-3
-"""A rule has settled when no limit moves by more than this part of itself."""
+"""A rule has settled when no limit moves by more than this part of itself, or two points in turn
+hold and their sums agree so closely."""
 NEAR_VOLTS, NEAR_AMPS = 0.002, 0.03
 """A constraint within this relative distance of its limit gets a row before it is broken."""
 MOST_NEW_ROWS = 640
@@ -92,6 +93,7 @@ class Sharing:
         loads = state.reference.branches.inverse_v2
         self._p, self._q = state.reference.p / loads, state.reference.q / loads
         self._start = state.volts
+        self._last: Reference | None = None
         nodes = watching.watched_nodes
         self._nominal = state.network.base_v[nodes]
         self._low, self._high = np.sqrt(self.watched.low2), np.sqrt(self.watched.high2)
@@ -99,10 +101,21 @@ class Sharing:
 
     def solve(self, watts: FloatArray) -> Reference:
         """Return the AC point with the sites at `watts` (s,); raises NotConverged."""
+        self._last = newton(self._network, *self._powers(watts), self._start)
+        return self._last
+
+    def voltages(self, watts: FloatArray) -> ComplexArray:
+        """Return the AC point's voltages only, with the last point's factors where they do; raises NotConverged."""
+        if self._last is not None:
+            last = self._last.volts.view(np.complex128)
+            found = chord(self._network, self._last.factors, *self._powers(watts), last)
+            if found is not None:
+                return found
+        return self.solve(watts).volts.view(np.complex128)
+
+    def _powers(self, watts: FloatArray) -> tuple[FloatArray, FloatArray]:
         each = self.sign * (watts / self.sites.phases)[self._site]
-        p = np.concatenate([self._p, each])
-        q = np.concatenate([self._q, each * self.sites.var_per_watt])
-        return newton(self._network, p, q, self._start)
+        return np.concatenate([self._p, each]), np.concatenate([self._q, each * self.sites.var_per_watt])
 
     def excess(self, volts: ComplexArray) -> FloatArray:
         """Return how far each constraint is beyond its limit, relative: nodes low, nodes high, rows."""
@@ -121,7 +134,7 @@ class Sharing:
         self._active: set[int] = set()
         active: set[int] = set()
         division, codes, slopes, worst, turns = None, np.zeros(0, dtype=np.int64), np.zeros((0, len(cap))), np.inf, 0
-        best_total, settled = -1.0, False
+        best_total, before, settled = -1.0, -1.0, False
         near = np.concatenate([np.full(2 * len(self._nominal), NEAR_VOLTS), np.full(len(self._amps), NEAR_AMPS)])
         for turns in range(1, MOST_TURNS + 1):
             try:
@@ -132,10 +145,12 @@ class Sharing:
             volts = point.volts.view(np.complex128)
             excess = self.excess(volts)
             worst = float(excess.max(initial=-1.0))
+            calm = worst <= INSIDE and abs(float(watts.sum()) - before) <= SETTLED * before
+            before = float(watts.sum()) if worst <= INSIDE else -1.0
             if worst <= INSIDE and watts.sum() > best_total:
                 best_total, good = float(watts.sum()), watts
             new = self._worst_new(excess, near, active)
-            if settled and worst <= INSIDE:
+            if (settled and worst <= INSIDE) or calm:
                 break
             active |= new
             if not active:
@@ -173,16 +188,31 @@ class Sharing:
             seen.add(mask.tobytes())
             others = np.where(mask, watts, 0.0)
             if self._holds(others)[0] > 0.0:
-                shrunk, low, high = True, 0.0, 1.0
-                floor = np.where(mask, self.demand.floor, 0.0)
-                for _ in range(9):
-                    middle = 0.5 * (low + high)
-                    held = self._holds(floor + middle * (others - floor))[0] <= 0.0
-                    low, high = (middle, high) if held else (low, middle)
+                shrunk = True
+                low = self._part_that_holds(np.where(mask, self.demand.floor, 0.0), others)
                 watts = np.where(mask, self.demand.floor + low * (watts - self.demand.floor), watts)
             if len(seen) >= MOST_CORNERS:
                 break
         return watts, self._holds(watts)[0], len(seen), shrunk
+
+    def _part_that_holds(self, floor: FloatArray, watts: FloatArray) -> float:
+        """Return a part of the way from floor to watts that breaks nothing: false position, and the good end of it."""
+        low, below = 0.0, min(self._holds(floor)[0], -1e-9)
+        high, above = 1.0, max(self._holds(watts)[0], 1e-9)
+        for _ in range(5):
+            if not np.isfinite(above):
+                middle = 0.5 * (low + high)
+            else:
+                # A hair on the good side of the straight line between the ends.
+                middle = low + (high - low) * min(max(0.98 * -below / (above - below), 0.02), 0.98)
+            violation = self._holds(floor + middle * (watts - floor))[0]
+            if violation <= 0.0:
+                low, below = middle, min(violation, -1e-9)
+                if violation > -INSIDE:
+                    break
+            else:
+                high, above = middle, violation
+        return low
 
     def _maximum_total(self) -> Shared:
         """Climb from the pro-rata answer: linear programmes at the AC point, each step shortened until it holds.
@@ -220,7 +250,7 @@ class Sharing:
     def _holds(self, watts: FloatArray) -> tuple[float, set[int]]:
         """Return the largest violation at `watts` (inf without a solution) and the worst broken constraints."""
         try:
-            excess = self.excess(self.solve(watts).volts.view(np.complex128))
+            excess = self.excess(self.voltages(watts))
         except NotConverged:
             return np.inf, set()
         return float(excess.max(initial=-1.0)), self._worst_new(excess, np.full(len(excess), -INSIDE), set())
@@ -290,11 +320,11 @@ class Sharing:
         for _ in range(14):
             middle = 0.5 * (low + high)
             try:
-                point = self.solve(floor + middle * (watts - floor))
+                volts = self.voltages(floor + middle * (watts - floor))
             except NotConverged:
                 high = middle
                 continue
-            worst = float(self.excess(point.volts.view(np.complex128)).max(initial=-1.0))
+            worst = float(self.excess(volts).max(initial=-1.0))
             if worst <= INSIDE:
                 low, left = middle, worst
             else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 from scipy import sparse
 
@@ -57,6 +57,8 @@ def one_branch(model: int, v_min: float = 0.85, v_max: float = 1.1) -> Branches:
 @given(volts=some.lists(some.floats(0.3, 1.4), min_size=WIDTH, max_size=WIDTH), angle=some.floats(-3.0, 3.0))
 @settings(max_examples=40, deadline=None)
 def test_the_law_in_lanes_is_the_scalar_law(model: int, volts: list[float], angle: float) -> None:
+    # At a band's very edge the law jumps, and the last bit of |V| decides: no two ways of squaring agree there.
+    assume(all(abs(v - edge) > 1e-9 for v in volts for edge in (0.5, 0.85, 1.1)))
     branches = one_branch(model)
     arrays = kernel_arrays(branches)
     v = np.array(volts) * 240.0 * np.exp(1j * angle)
