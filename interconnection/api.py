@@ -23,7 +23,7 @@ from rest_framework.views import APIView
 from derms.errors import InputError, NotFound
 from derms.units import kilowatts_to_watts
 from interconnection import queries, roles
-from interconnection.models import Application, Study
+from interconnection.models import PROTOCOLS, Application, Study
 from interconnection.services import applications as application_services
 from interconnection.services import offers as offer_services
 from interconnection.services import studies as study_services
@@ -78,7 +78,7 @@ class ApplicationSerializer(serializers.Serializer[Any]):
     charger_export_kw = Kilowatts(source="charger_export_w")
     need_kwh_per_day = Kilowatts(source="need_wh_per_day", required=False)
     wanted = serializers.DateField()
-    protocol = serializers.ChoiceField(choices=["dnp3", "sunspec"], default="dnp3")
+    protocol = serializers.ChoiceField(choices=[name for name, _ in PROTOCOLS], default="dnp3")
 
     def to_representation(self, instance: Any) -> dict[str, Any]:
         """Show the feeder by name."""

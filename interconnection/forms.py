@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 
 from derms.units import kilowatts_to_watts
-from interconnection.models import Feeder
+from interconnection.models import PROTOCOLS, Feeder
 from interconnection.services.applications import Request
 
 
@@ -26,7 +26,7 @@ class ApplicationForm(forms.Form):
     charger_export_kw = forms.FloatField(min_value=0, label="Each exports, kW")
     need_kwh_per_day = forms.FloatField(min_value=0, initial=0, label="Fleet's need, kWh a day")
     wanted = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}), label="Wanted by")
-    protocol = forms.ChoiceField(choices=[("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus")])
+    protocol = forms.ChoiceField(choices=PROTOCOLS)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

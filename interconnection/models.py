@@ -30,6 +30,10 @@ class Frozen(models.Model):
         raise Conflict(f"{type(self).__name__} is never deleted", where=type(self).__name__.lower())
 
 
+PROTOCOLS = [("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus"), ("ieee2030_5", "IEEE 2030.5")]
+"""The wires over which a site may be held to its limits."""
+
+
 class Feeder(models.Model):
     """One distribution circuit by name; what it is made of stands in its versions."""
 
@@ -74,7 +78,7 @@ class Application(models.Model):
     charger_export_w = models.PositiveBigIntegerField()
     need_wh_per_day = models.PositiveBigIntegerField(default=0)
     wanted = models.DateField()
-    protocol = models.CharField(max_length=16, choices=[("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus")], default="dnp3")
+    protocol = models.CharField(max_length=16, choices=PROTOCOLS, default="dnp3")
     state = models.CharField(max_length=16, choices=[(s, s) for s in states.STATES], default=states.DRAFT)
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)

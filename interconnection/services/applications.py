@@ -11,7 +11,7 @@ from django.db import transaction
 from derms.errors import Conflict, InputError, NotFound
 from derms.units import watts
 from interconnection import states
-from interconnection.models import Application, Event, Feeder
+from interconnection.models import PROTOCOLS, Application, Event, Feeder
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,9 @@ def _check(request: Request, feeder: Feeder) -> None:
             )
     if request.import_w == 0 and request.export_w == 0:
         raise InputError("nothing is asked for", where="import_kw", remedy="Ask for import, export or both.")
-    if request.protocol not in ("dnp3", "sunspec"):
-        raise InputError(f"unknown protocol {request.protocol!r}", where="protocol", remedy="dnp3 or sunspec")
+    known = [name for name, _ in PROTOCOLS]
+    if request.protocol not in known:
+        raise InputError(f"unknown protocol {request.protocol!r}", where="protocol", remedy=" or ".join(known))
     if not date(2020, 1, 1) <= request.wanted <= date(2100, 12, 31):
         raise InputError("the date is not in 2020..2100", where="wanted")
     _check_bus(request, feeder)
