@@ -196,11 +196,12 @@ class Sharing:
         return watts, self._holds(watts)[0], len(seen), shrunk
 
     def _part_that_holds(self, floor: FloatArray, watts: FloatArray) -> float:
-        """Return a part of the way from floor to watts that breaks nothing: false position, and the good end of it."""
+        """Return a part of the way from floor to watts that breaks nothing: the good end of a bracket."""
         low, below = 0.0, min(self._holds(floor)[0], -1e-9)
         high, above = 1.0, max(self._holds(watts)[0], 1e-9)
-        for _ in range(5):
-            if not np.isfinite(above):
+        for turn in range(9):
+            # The worst of many constraints bends and rests: the straight line and the middle in turn.
+            if turn % 2 or not np.isfinite(above):
                 middle = 0.5 * (low + high)
             else:
                 # A hair on the good side of the straight line between the ends.
