@@ -228,6 +228,8 @@ def name_of(network: Network, watching: Watch, code: int) -> tuple[str, str]:
     """Return criterion and element of a constraint code; ("", "") when nothing stops the case."""
     if code == int(DIVERGED):
         return "convergence", "power flow"
+    if code == int(NOT_FOUND):
+        return "search", "did not end"
     if code < 0:
         return "", ""
     nodes, rows = len(watching.watched_nodes), len(network.rows.element)

@@ -49,7 +49,7 @@ def study_hours_on_arrays(
         site = one_bus(group.network, request.bus, request.phases, power_factor=request.power_factor)
         if request.volt_var():
             site = replace(site, volt_var=np.array(request.volt_var()))
-        limits = group.limits(bound, site, (float(request.import_w), float(request.export_w)), probe=True)
+        limits = group.limits(bound, site, (float(request.import_w), float(request.export_w)))
         change = request.criteria.rapid_change_pu
         if not group.network.medium_voltage[site.nodes[0, 0]]:
             change = request.criteria.rapid_change_lv_pu

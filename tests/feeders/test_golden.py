@@ -12,15 +12,9 @@ from derms.grid.capacity import StudyRequest, study
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit, Injection
+from derms.validation.answers import BASE_CASES, IEEE13, TAPS13
 from interconnection.management.commands.bench import model_text
 from tests.conftest import shared_path
-
-# IEEE PES test feeder document, 13 nodes, magnitude in per unit with the published taps (10, 8, 11).
-IEEE13_VOLTS = {
-    "rg60.1": 1.0625, "rg60.2": 1.0500, "rg60.3": 1.0687, "632.1": 1.0210, "632.2": 1.0420, "632.3": 1.0174,
-    "671.1": 0.9900, "671.2": 1.0529, "671.3": 0.9778, "634.1": 0.9940, "634.2": 1.0218, "634.3": 0.9960,
-    "675.1": 0.9835, "675.2": 1.0553, "675.3": 0.9758, "611.3": 0.9738, "652.1": 0.9825, "680.1": 0.9900,
-}  # fmt: skip
 
 
 def snapshot(name: str) -> Circuit:
@@ -33,13 +27,12 @@ def snapshot(name: str) -> Circuit:
 def test_ieee13_with_the_published_taps_gives_the_published_voltages_within_0_0013_pu() -> None:
     circuit = snapshot("ieee13")
     taps, steps = circuit.controls()
-    wanted = {"regulator_650_a": 1.0625, "regulator_650_b": 1.0500, "regulator_650_c": 1.06875}
     circuit.restore_controls(
-        (tuple((name, wdg, wanted.get(name, tap) if wdg == 2 else tap) for name, wdg, tap in taps), steps)
+        (tuple((name, wdg, TAPS13.get(name, tap) if wdg == 2 else tap) for name, wdg, tap in taps), steps)
     )
     state = circuit.solve()
     volts = dict(zip(circuit.nodes, state.v_pu, strict=True))
-    worst = max(abs(volts[node] - published) for node, published in IEEE13_VOLTS.items())
+    worst = max(abs(volts[node] - published) for node, published in IEEE13.items())
     assert worst <= 0.0013
     assert state.head_w == pytest.approx(3_577_970, rel=5e-4)
 
@@ -71,16 +64,6 @@ def test_an_hour_does_not_depend_on_what_was_solved_before(order: tuple[int, ...
         assert np.abs(state.v_pu - fresh[hour].v_pu).max() < 1e-7
 
 
-BASE_CASES = {  # load, source and losses in kW, lowest and highest voltage: the table beside the feeders
-    "ieee/34Bus/ieee34Mod1.dss": ("ieee", 2047.0, 273.5, 0.9231, 1.0500),
-    "ieee/123Bus/IEEE123Master.dss": ("ieee", 3615.2, 96.0, 0.9792, 1.0500),
-    "ieee/8500-Node/Master.dss": ("ieee/8500-Node", 11983.7, 1210.3, 0.9256, 1.0503),
-    "ieee/8500-Node/Master-unbal.dss": ("ieee/8500-Node", 12047.6, 1274.5, 0.9115, 1.0500),
-    "epri/J1/Master_withPV.dss": ("epri/J1", 9692.5, 335.6, 0.9679, 1.0414),
-    "epri/M1/Master_NoPV.dss": ("epri/M1", 15673.1, 190.7, 0.9641, 1.0149),
-}
-
-
 @pytest.mark.shared
 @pytest.mark.parametrize("name", BASE_CASES)
 def test_real_feeders_come_through_the_allow_list_with_their_base_case(name: str) -> None:
@@ -88,7 +71,8 @@ def test_real_feeders_come_through_the_allow_list_with_their_base_case(name: str
     state = Circuit.compile(read_model(shared_path(f"feeders/{name}"), shared_path(f"feeders/{root}")).text).settle(0)
     assert state.head_w / 1000 == pytest.approx(source_kw, rel=1e-3)
     assert state.losses_w / 1000 == pytest.approx(losses_kw, rel=5e-3)
-    assert state.v_pu.min() == pytest.approx(low, abs=5e-4)
+    live = state.v_pu[state.v_pu > 0.05]  # K1 has a node without voltage
+    assert live.min() == pytest.approx(low, abs=5e-4)
     assert state.v_pu.max() == pytest.approx(high, abs=5e-4)
 
 
