@@ -23,6 +23,7 @@ from telemetry import queries, services
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import HeadReading
 from telemetry.engine import ControlEngine
+from telemetry.progress import Progress
 from telemetry.protocols.dnp3.master import Dnp3Master
 from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.protocols.ports import SitePort
@@ -73,6 +74,7 @@ class Command(BaseCommand):
         version = FeederVersion.objects.filter(feeder__name=options["feeder"]).first()
         terms = agreements_in_force(date.today(), options["feeder"])  # noqa: DTZ011  (agreements count local days)
         if version is None or not terms:
+            Progress(f"control-{options['feeder']}").idle("no model or no agreement in force")
             self.stderr.write(f"feeder {options['feeder']}: no model or no agreement in force; nothing to control")
             raise SystemExit(3)
         if any(item.feeder_sha256 != version.sha256 for item in terms):
@@ -109,10 +111,13 @@ async def _control(version: FeederVersion, terms: list[Terms], cycle_s: float) -
                 recorder=recorder, leadership=leadership, clock=clock, settings=ControlSettings(cycle_s=cycle_s),
             )  # fmt: skip
             recorder.engine = engine
+            progress = Progress(f"control-{feeder_name}", within_s=1.5 * cycle_s)
             while not stop.is_set():
                 started = clock.monotonic()
-                await engine.cycle(await _head(feeder_name, clock), hour=_hour(clock.now()))
+                record = await engine.cycle(await _head(feeder_name, clock), hour=_hour(clock.now()))
+                (progress.stand_by if record is None else progress.move)()
                 await _sleep(stop, max(0.0, cycle_s - (clock.monotonic() - started)))
+            progress.end()
             for port in ports.values():
                 await port.close()
     finally:

@@ -78,6 +78,7 @@ class Command(BaseCommand):
                           str(options["port"]), "--log-level", "warning"]),
             Child("studies", [*manage, "qcluster"]),
             Child("control", [*manage, "control", "--feeder", options["feeder"]]),
+            Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web"]),
         ]  # fmt: skip
         if not options["no_twin"]:
             children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))
