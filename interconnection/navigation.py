@@ -1,0 +1,71 @@
+"""The rooms at the left of each page: one table, filtered by role. Pages not listed are reached from another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from interconnection import roles
+from interconnection.roles import ADMINISTRATOR, APPLICANT, APPROVER, AUDITOR, ENGINEER, OPERATOR
+
+UTILITY = (ENGINEER, APPROVER, OPERATOR, AUDITOR)
+EVERYONE: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A link: words, the URL's name, the letter after `g`, the roles that see it (none: everyone who is signed in)."""
+
+    words: str
+    url: str
+    key: str = ""
+    roles: tuple[str, ...] = EVERYONE
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Links that belong together."""
+
+    words: str
+    items: tuple[Item, ...]
+
+
+ROOMS = (
+    Room(
+        "Planning desk",
+        (
+            Item("Applications", "queue", "q"),
+            Item("Feeders", "feeders", "f"),
+        ),
+    ),
+    Room("Control room", (Item("Operations", "operations", "o", UTILITY),)),
+    Room("Help", (Item("Manual", "manual", "m"), Item("API", "api-docs", "a"))),
+)
+
+
+def rooms(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: the rooms that this user may enter, with the page's own link marked.
+
+    The mark goes to the longest address that the page's path starts with.
+    """
+    held = roles.roles(request.user) if hasattr(request, "user") else frozenset()
+    shown = [
+        (room.words, [(item, reverse(item.url)) for item in room.items if not item.roles or held & set(item.roles)])
+        for room in ROOMS
+    ]
+    fits = [url for _, items in shown for _, url in items if request.path.startswith(url)]
+    here = max(fits, key=len, default="")
+    return {
+        "navigation": [
+            {"words": words, "items": [{"words": item.words, "url": url, "key": item.key, "here": url == here}
+                                       for item, url in items]}
+            for words, items in shown if items
+        ],
+        "held_roles": held,
+        "is_utility": bool(held & set(UTILITY)),
+        "is_administrator": ADMINISTRATOR in held,
+        "is_applicant": APPLICANT in held,
+    }  # fmt: skip
