@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models import Q
 
+import telemetry.alarm_models
 import telemetry.utility_models  # noqa: F401  (one app, one registry of tables)
 
 
