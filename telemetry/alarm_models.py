@@ -17,7 +17,7 @@ class AlarmRow(models.Model):
     kind = models.CharField(max_length=32)
     subject = models.CharField(max_length=64)
     feeder = models.SlugField(max_length=64, blank=True)
-    priority = models.PositiveSmallIntegerField(default=Priority.LOW)
+    priority = models.PositiveSmallIntegerField(default=int(Priority.LOW))
     state = models.CharField(max_length=16, choices=STATES, default=State.NORMAL.value)
     condition = models.BooleanField(default=False)
     pending = models.DateTimeField(null=True, blank=True)

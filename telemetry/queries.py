@@ -2,27 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
+
+from django.db.models import Max
 
 from telemetry.models import CycleRow, GrantRow, HeadMeasurement, SiteEndpoint
 
 STALE_S = 30.0
+Boards = dict[str, tuple[int, datetime, dict[str, Any]]]
+"""Feeder → (number, moment, board) of its newest cycle."""
 
 
-def boards(now: datetime) -> list[dict[str, Any]]:
+def newest(feeders: Collection[str] | None = None) -> dict[str, int]:
+    """Return the newest cycle's number of each feeder, or of some, in one statement."""
+    rows = CycleRow.objects.order_by() if feeders is None else CycleRow.objects.order_by().filter(feeder__in=feeders)
+    return {row["feeder"]: row["newest"] for row in rows.values("feeder").annotate(newest=Max("pk"))}
+
+
+def newest_boards(known: Boards, feeders: Collection[str] | None = None) -> Boards:
+    """Return the newest cycle of each feeder; only those that `known` does not hold yet are read (two statements)."""
+    numbers = newest(feeders)
+    unread = [number for feeder, number in numbers.items() if feeder not in known or known[feeder][0] != number]
+    found = {row.feeder: (row.pk, row.at, row.board) for row in CycleRow.objects.filter(pk__in=unread)} if unread else {}
+    return {feeder: found.get(feeder) or known[feeder] for feeder in numbers if feeder in found or feeder in known}
+
+
+def boards(now: datetime, known: Boards | None = None) -> list[dict[str, Any]]:
     """Return the newest board of each feeder with its age; older than 30 s says so."""
-    newest: dict[str, CycleRow] = {}
-    names = CycleRow.objects.order_by().values_list("feeder", flat=True).distinct()
-    for name in names:
-        row = CycleRow.objects.filter(feeder=name).first()
-        if row is not None:
-            newest[name] = row
-    found = []
-    for name, row in sorted(newest.items()):
-        age = (now - row.at).total_seconds()
-        found.append({**row.board, "feeder": name, "at": row.at.isoformat(), "age_s": round(age), "stale": age > STALE_S})
-    return found
+    return [shown_board(feeder, at, board, now) for feeder, (_, at, board) in sorted(newest_boards(known or {}).items())]
+
+
+def board(feeder: str, now: datetime) -> dict[str, Any] | None:
+    """Return the newest board of one feeder."""
+    row = CycleRow.objects.filter(feeder=feeder).first()
+    return None if row is None else shown_board(feeder, row.at, row.board, now)
+
+
+def shown_board(feeder: str, at: datetime, board: dict[str, Any], now: datetime) -> dict[str, Any]:
+    """Return a board with its age, as people see it."""
+    age = (now - at).total_seconds()
+    return {**board, "feeder": feeder, "at": at.isoformat(), "age_s": round(age), "stale": age > STALE_S}
 
 
 def endpoints(sites: list[str]) -> dict[str, SiteEndpoint]:

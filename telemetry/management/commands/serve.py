@@ -78,7 +78,9 @@ class Command(BaseCommand):
                           str(options["port"]), "--log-level", "warning"]),
             Child("studies", [*manage, "qcluster"]),
             Child("control", [*manage, "control", "--feeder", options["feeder"]]),
-            Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web"]),
+            Child("annunciator", [*manage, "annunciator"]),
+            Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web",
+                               "--expect", "annunciator"]),
         ]  # fmt: skip
         if not options["no_twin"]:
             children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))

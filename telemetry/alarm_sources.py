@@ -1,0 +1,95 @@
+"""Where the alarms' conditions are read: recorded cycles, the watchdog's verdict, certificates, clocks, the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from derms.clock import Clock
+from interconnection.queries import agreements_in_force
+from telemetry import alarm_queries, progress, queries
+from telemetry.control import alarm_rules as rules
+from telemetry.control.alarm_rules import Look
+from telemetry.control.alarm_table import TABLE
+from telemetry.utility_models import WireIdentity
+
+FEEDERS_S = 30.0
+SLOW_S = 60.0
+REBASE_S = 900.0
+FEEDER_KINDS = tuple(entry.kind for entry in TABLE if entry.kind not in ("process_dead", "clock_offset", "audit_failing"))
+
+
+class Sources:
+    """One look at everything; what is dear to ask is asked less often."""
+
+    def __init__(self, clock: Clock, audit_problem: Callable[[], str] = lambda: "") -> None:
+        self._clock = clock
+        self._audit_problem = audit_problem
+        self._boards: dict[str, tuple[int, datetime, dict[str, Any]]] = {}
+        self._feeders: frozenset[str] = frozenset()
+        self._feeders_at = self._slow_at = -1e9
+        self._slow: list[Look] = []
+        self._anchor = (clock.now(), clock.monotonic())
+
+    def look(self) -> tuple[list[Look], set[tuple[str, str]]]:
+        """Return the looks, and the (kind, feeder) pairs that were looked at wholly."""
+        standing = alarm_queries.standing()
+        said = progress.watchdog_says()
+        looks = rules.process_looks([
+            *((item.name, item.ok, f"{item.what}, {item.silent_s:.0f} s") for item in said.verdict.subjects),
+            ("watchdog", said.age_s is not None and said.age_s <= progress.OLDEST_VERDICT_S, "the watchdog is silent"),
+        ])  # fmt: skip
+        covered = {("process_dead", "")}
+        looks.append(rules.clock_look(self._offset_s(), standing))
+        for feeder in self._expected():
+            found, whole = self._feeder(feeder, standing)
+            looks += found
+            covered |= whole
+        slow = self._slowly()
+        return looks + slow, covered | {("certificate_expires", ""), ("certificate_expires_soon", "")}
+
+    def _feeder(self, feeder: str, standing: rules.Standing) -> tuple[list[Look], set[tuple[str, str]]]:
+        known = self._boards.get(feeder)
+        if known is None:
+            return rules.feeder_looks(feeder, None, None, standing), set()
+        age_s = (self._clock.now() - known[1]).total_seconds()
+        looks = rules.feeder_looks(feeder, known[2], age_s, standing)
+        whole = set() if age_s > rules.CYCLE_SEEN_S else {(kind, feeder) for kind in FEEDER_KINDS}
+        return looks, whole
+
+    def _expected(self) -> frozenset[str]:
+        """Return the feeders that somebody must control, with their newest cycles read where they are new."""
+        now = self._clock.monotonic()
+        if now - self._feeders_at > FEEDERS_S:
+            terms = agreements_in_force(self._clock.now().date())
+            self._feeders, self._feeders_at = frozenset(item.feeder for item in terms), now
+        self._boards = queries.newest_boards(self._boards, self._feeders)
+        return self._feeders
+
+    def _slowly(self) -> list[Look]:
+        now = self._clock.monotonic()
+        if now - self._slow_at > SLOW_S:
+            rows = WireIdentity.objects.filter(granted=True, expires__isnull=False).values_list("lfdi", "expires")
+            ends = [(lfdi, expires) for lfdi, expires in rows if expires is not None]
+            self._slow = [*rules.certificate_looks(ends, self._clock.now()), rules.audit_look(self._audit_problem())]
+            self._slow_at = now
+        return self._slow
+
+    def _offset_s(self) -> float:
+        """Return by how much the wall clock left the monotonic one since the start, or the database's, whichever is more.
+
+        After a quarter of an hour a jump is the new truth: it was announced, and somebody may have corrected the clock.
+        """
+        wall, steady = self._clock.now(), self._clock.monotonic()
+        moved = (wall - self._anchor[0]).total_seconds() - (steady - self._anchor[1])
+        if steady - self._anchor[1] > REBASE_S:
+            self._anchor = (wall, steady)
+        if connection.vendor != "postgresql":
+            return moved
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            there = (cursor.fetchone()[0] - self._clock.now()).total_seconds()
+        return max(moved, there, key=abs)

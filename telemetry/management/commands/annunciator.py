@@ -1,0 +1,43 @@
+"""`manage.py annunciator`: turns conditions into alarms. A process of its own: it speaks when the others are dead."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, close_old_connections
+
+from derms.clock import SystemClock
+from telemetry import alarm_services
+from telemetry.alarm_sources import Sources
+from telemetry.progress import Progress
+
+LOG = logging.getLogger(__name__)
+EVERY_S = 2.0
+
+
+class Command(BaseCommand):
+    """Announce alarms."""
+
+    help = "Look at cycles, processes, certificates and clocks every two seconds and keep the alarm list and its journal."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Look until told to stop. Two annunciators do no harm: of two writers one wins."""
+        stop = threading.Event()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(name, lambda *_: stop.set())
+        clock = SystemClock()
+        sources, counter = Sources(clock), Progress("annunciator")
+        while not stop.wait(EVERY_S):
+            try:
+                looks, covered = sources.look()
+                alarm_services.report(looks, clock.now(), covered=covered)
+            except DatabaseError:
+                LOG.exception("the alarm list could not be kept: the watchdog will say so")
+                close_old_connections()
+                continue
+            counter.move()
+        counter.end()
