@@ -80,6 +80,7 @@ class ControlEngine:
         self.clock = clock
         self.cycles = 0
         self._sequence = 0
+        self.epoch: int | None = None
 
     async def cycle(self, head: HeadReading | None, *, hour: int) -> CycleRecord | None:
         """Run one cycle at the clock's present; return its record, or None when another engine leads.
@@ -89,6 +90,7 @@ class ControlEngine:
         epoch = self.leadership.epoch()
         if epoch is None:
             return None
+        self._lead_under(epoch)
         self.cycles += 1
         snapshot = f"{epoch}-{self.cycles}"
         readings = await self._measure()
@@ -114,6 +116,12 @@ class ControlEngine:
         )
         self.recorder.record(record)
         return record
+
+    def _lead_under(self, epoch: int) -> None:
+        if epoch != self.epoch:
+            self.epoch = epoch
+            for book in self.books.values():
+                book.took_over(epoch, self.clock.monotonic())
 
     async def _measure(self) -> dict[str, Reading | None]:
         names = sorted(self.books)

@@ -40,6 +40,8 @@ class SiteBook:
     good_streak: int = 0
     misses: int = 0
     hold_until: float = -math.inf
+    epoch: int | None = None
+    earlier_until: float = -math.inf
     loans: list[Loan] = field(default_factory=list)
 
     @property
@@ -54,6 +56,14 @@ class SiteBook:
             self.terms.flexible.export_w - self.terms.failsafe.export_w,
         )
         return self.terms.response_s + swing / self.terms.ramp_w_per_s
+
+    def took_over(self, epoch: int, now: float) -> None:
+        """A leadership begins: what the leaders before it lent is not in this book, and may still be in force.
+
+        Their last grant answers a stamp from before the take-over, so it is over one lease later.
+        """
+        self.epoch = epoch
+        self.earlier_until = now + self.terms.lease_s + self.clear_s()
 
     def heard(self, reading: Reading | None, now: float) -> None:
         """Take one poll's result; None is silence. Two misses in a row start the hold-down anew."""
@@ -125,7 +135,7 @@ class SiteBook:
     def may_be_doing(self, now: float) -> Limit:
         """Return the largest limit that the site may be acting on: what everyone else must leave room for."""
         self.loans = [loan for loan in self.loans if now < loan.reserved_until]
-        cover = self.terms.failsafe
+        cover = self.terms.flexible if now < self.earlier_until else self.terms.failsafe
         for loan in self.loans:
             cover = cover.cover(loan.grant.limit)
         return cover
@@ -135,6 +145,8 @@ class SiteBook:
         for loan in self.loans:
             if loan.grant.order < order:
                 loan.reserved_until = min(loan.reserved_until, now + self.clear_s())
+        if self.epoch is not None and order[0] == self.epoch:
+            self.earlier_until = min(self.earlier_until, now + self.clear_s())
 
 
 def silent_sites(books: Mapping[str, SiteBook], now: float) -> tuple[str, ...]:

@@ -5,6 +5,8 @@ Pure. A limit goes out in per mille of the rating, rounded down: what the site d
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -71,7 +73,7 @@ def grant_outputs(grant: Grant, ratings: Limit) -> dict[int, int]:
     if grant.stamp is None:
         raise RemoteError("the site gives no stamp to answer", where=grant.site, remedy="Poll its lease points.")
     import_raw, export_raw = limit_to_raw(grant.limit, ratings)
-    return {
+    outputs = {
         p.AO_REVERSION_S: int(grant.ttl_s),
         p.AO_IMPORT_LIMIT: import_raw,
         p.AO_EXPORT_LIMIT: export_raw,
@@ -79,6 +81,16 @@ def grant_outputs(grant: Grant, ratings: Limit) -> dict[int, int]:
         p.AO_EPOCH: grant.epoch,
         p.AO_SEQUENCE: grant.sequence,
     }
+    return outputs | {p.AO_CHECK: check_of(outputs)}
+
+
+def check_of(outputs: Mapping[int, int]) -> int:
+    """Return the check over a grant's analog outputs, index → raw: the CRC-32 of their values by index, 31 bits.
+
+    Parameters are staged one by one; without it a latch could take one master's limit under another master's epoch.
+    """
+    values = [outputs[index] for index in sorted(outputs) if index != p.AO_CHECK]
+    return zlib.crc32(struct.pack(f">{len(values)}q", *values)) & (p.STAMP_MODULO - 1)
 
 
 def ratings(analogs: Mapping[int, Value]) -> Limit:

@@ -16,7 +16,7 @@ from py1815.profile.model import Kind, Point, PointMap
 from derms.errors import InputError
 from telemetry.control.site_lease import Verdict
 from telemetry.protocols.dnp3 import points as p
-from telemetry.protocols.dnp3.codec import limit_from_raw, limit_mirror, stamp_from_raw, stamp_to_raw
+from telemetry.protocols.dnp3.codec import check_of, limit_from_raw, limit_mirror, stamp_from_raw, stamp_to_raw
 from telemetry.protocols.site_device import SiteDevice
 
 DIRECT_OPERATE = frozenset({5, 6})
@@ -122,7 +122,7 @@ class Dnp3SiteServer:
             return None
         if set(self._staged) != {output.index for output in p.OUTPUTS}:
             return CommandStatus.AUTOMATION_INHIBIT
-        return None
+        return None if self._staged[p.AO_CHECK] == check_of(self._staged) else CommandStatus.AUTOMATION_INHIBIT
 
     def _latch(self, value: float) -> None:
         if not value or self._check_latch(value) is not None:

@@ -33,6 +33,7 @@ AO_EXPORT_LIMIT: Final = 88
 AO_STAMP: Final = 50000
 AO_EPOCH: Final = 50001
 AO_SEQUENCE: Final = 50002
+AO_CHECK: Final = 50003  # over all the others: parameters of two masters' grants never pass as one
 # Binary outputs
 BO_LIMIT_ENABLE: Final = 17
 
@@ -109,4 +110,5 @@ OUTPUTS: Final = (
     OutputPoint(AO_STAMP, "Stamp that the grant answers", 0, STAMP_MODULO - 1, "cs", 1),
     OutputPoint(AO_EPOCH, "Epoch", 0, STAMP_MODULO - 1, "", 1),
     OutputPoint(AO_SEQUENCE, "Sequence", 0, STAMP_MODULO - 1, "", 1),
+    OutputPoint(AO_CHECK, "Check over the other parameters (CRC-32, 31 bits)", 0, STAMP_MODULO - 1, "", 1),
 )
