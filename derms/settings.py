@@ -218,3 +218,6 @@ LOGGING = {
 }
 
 SIGNING_KEY = env("HEADROOM_SIGNING_KEY", default=str(STATE_DIR / "signing_key.pem"))
+
+# The audit log's anchor belongs outside: another host's mount, or a printer.
+AUDIT_ANCHOR = env("HEADROOM_AUDIT_ANCHOR", default=str(STATE_DIR / "audit_anchor.jsonl"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 
+import interconnection.audit_models  # noqa: F401  (one app, one registry of tables)
 from derms.agreement import Terms
 from derms.errors import Conflict
 from interconnection import states
@@ -220,3 +221,12 @@ class Event(Frozen):
 
     def __str__(self) -> str:
         return f"{self.at:%Y-%m-%d %H:%M} {self.actor} {self.action}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Write the row and its entry in the audit chain: both or none."""
+        from interconnection import audit  # the chain's tables are of this app: imported when apps are ready
+
+        with transaction.atomic():
+            super().save(*args, **kwargs)
+            subject = f"application {self.application_id}" if self.application_id else "utility"
+            audit.append(self.actor, self.action, subject, self.before, self.after)

@@ -60,7 +60,7 @@ class DatabaseRecorder:
         while (item := self._waiting.get()) is not None:
             at, record, shown = item
             try:
-                services.record_outcomes(record.acknowledgements)
+                services.record_outcomes(self._feeder, record.acknowledgements)
                 services.record_cycle(self._feeder, at, record.snapshot, record.epoch, shown | {"dropped": self.dropped})
             except DatabaseError:
                 self.dropped += 1

@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, Q
 
+from interconnection import audit
 from telemetry.control.grant import Acknowledgement, Grant
 from telemetry.models import CycleRow, GrantRow, HeadMeasurement, LeaderLease, SiteEndpoint
 
@@ -45,11 +46,13 @@ def audit_grants(feeder: str, grants: Sequence[Grant]) -> bool:
         if LeaderLease.objects.select_for_update().filter(feeder=feeder, epoch__in=epochs).count() != len(epochs):
             return False
         GrantRow.objects.bulk_create([_row(grant) for grant in grants])
+        audit.append("engine", "raise", f"feeder {feeder}", {}, {"grants": [_facts(grant) for grant in grants]})
     return True
 
 
-def record_outcomes(answers: Sequence[Acknowledgement]) -> None:
+def record_outcomes(feeder: str, answers: Sequence[Acknowledgement]) -> None:
     """Note what became of grants; those not audited before (tightenings) are written now."""
+    late = []
     for answer in answers:
         grant = answer.grant
         rows = GrantRow.objects.filter(site=grant.site, epoch=grant.epoch, sequence=grant.sequence)
@@ -57,6 +60,9 @@ def record_outcomes(answers: Sequence[Acknowledgement]) -> None:
             row = _row(grant)
             row.outcome = answer.outcome.value
             row.save()
+            late.append(_facts(grant) | {"outcome": answer.outcome.value})
+    if late:
+        audit.append_lowering("engine", "lower", f"feeder {feeder}", {}, {"grants": late})
 
 
 def record_cycle(feeder: str, at: datetime, snapshot: str, epoch: int, board: dict[str, Any]) -> None:
@@ -76,6 +82,14 @@ def measure_head(feeder: str, at: datetime, power_w: float, reactive_var: float)
 def place_site(site: str, protocol: str, host: str, port: int) -> None:
     """Store where a site's wire ends."""
     SiteEndpoint.objects.update_or_create(site=site, defaults={"protocol": protocol, "host": host, "port": port})
+
+
+def _facts(grant: Grant) -> dict[str, Any]:
+    return {
+        "site": grant.site, "epoch": grant.epoch, "sequence": grant.sequence, "import_w": grant.limit.import_w,
+        "export_w": grant.limit.export_w, "why": f"{grant.reason.criterion} at {grant.reason.element}",
+        "snapshot": grant.reason.snapshot,
+    }  # fmt: skip
 
 
 def _row(grant: Grant) -> GrantRow:

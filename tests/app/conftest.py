@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,13 @@ from interconnection.roles import ROLES
 from interconnection.services.applications import Request, file_application, move
 from interconnection.services.feeders import store_model
 from interconnection.services.studies import build_request, order_study, perform
+
+
+@pytest.fixture(autouse=True)
+def _own_anchor(settings: Any, tmp_path: Path) -> None:
+    """Each test has its own database, so its own anchor."""
+    settings.AUDIT_ANCHOR = str(tmp_path / "anchor.jsonl")
+
 
 MODEL = read_model(shipped()["ieee13"])
 

@@ -85,7 +85,7 @@ def test_an_outcome_is_noted_once_per_grant(db: None) -> None:
     services.take_lead("f", "a", NOW)
     services.audit_grants("f", [grant(1)])
     unknown = Acknowledgement(grant(1), Outcome.UNKNOWN, None)
-    services.record_outcomes([unknown, Acknowledgement(grant(1, 2), Outcome.ACKNOWLEDGED, None)])
+    services.record_outcomes("f", [unknown, Acknowledgement(grant(1, 2), Outcome.ACKNOWLEDGED, None)])
     assert list(GrantRow.objects.order_by("sequence").values_list("outcome", flat=True)) == ["unknown", "acknowledged"]
 
 
