@@ -11,10 +11,13 @@ from django.urls import path
 from django.utils.safestring import mark_safe
 from markdown_it import MarkdownIt
 
+from derms.access import PUBLIC, access
+
 FOLDER = settings.BASE_DIR / "templates" / "docs"
 RENDERER = MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
+@access(get=PUBLIC)
 def page(request: HttpRequest, name: str = "index") -> HttpResponse:
     """Show one page of the manual."""
     source = FOLDER / f"{name}.md"

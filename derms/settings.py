@@ -68,6 +68,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "derms.access.AccessMiddleware",  # last: what no view declares, nobody may
 ]
 
 ROOT_URLCONF = "derms.urls"

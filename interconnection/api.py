@@ -13,13 +13,13 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import serializers, status
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
-from rest_framework.exceptions import PermissionDenied
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from derms.access import SIGNED_IN, access
 from derms.errors import InputError, NotFound
 from derms.units import kilowatts_to_watts
 from interconnection import queries, roles
@@ -93,16 +93,27 @@ class StudyOrderSerializer(serializers.Serializer[Any]):
     hours = serializers.IntegerField(min_value=1, max_value=8760, default=8760)
 
 
+class Declared(BasePermission):
+    """Allows what the view's `@access` allows; a view or a method without a declaration is refused."""
+
+    message = "your role does not allow this"
+
+    def has_permission(self, request: HttpRequest, view: APIView) -> bool:
+        """Say whether the caller may use the method."""
+        method = request.method or ""
+        rule = getattr(view, "access", None)
+        if rule is None:
+            return False
+        if method == "OPTIONS" or not hasattr(view, method.lower()):
+            return request.user.is_authenticated  # the framework answers: 405, or what there is
+        return bool(rule.allows(method, roles.roles(request.user), request.user.is_authenticated))
+
+
 class Api(APIView):
     """Base: signed-in people only, roles checked by name."""
 
     authentication_classes = [SessionAuthentication, BasicAuthentication]
-    permission_classes = [IsAuthenticated]
-
-    def need(self, *wanted: str) -> None:
-        """Refuse a user who has none of the roles."""
-        if not roles.has(self.request.user, *wanted):
-            raise PermissionDenied(f"this needs the role {' or '.join(wanted)}")
+    permission_classes = [Declared]
 
 
 class Pages(CursorPagination):
@@ -114,6 +125,7 @@ class Pages(CursorPagination):
     page_size_query_param = "page_size"
 
 
+@access(own_login=True, get=SIGNED_IN)
 class FeederList(Api):
     """Feeders that one may apply on."""
 
@@ -123,6 +135,7 @@ class FeederList(Api):
         return Response({"results": [_feeder(item) for item in queries.feeders()]})
 
 
+@access(own_login=True, get=SIGNED_IN)
 class FeederDetail(Api):
     """One feeder."""
 
@@ -140,6 +153,7 @@ def _feeder(feeder: Any) -> dict[str, Any]:
     return {"name": feeder.name, "sha256": version.sha256, "nodes": version.description["nodes"]}
 
 
+@access(own_login=True, get=SIGNED_IN, post=(roles.APPLICANT, roles.ENGINEER))
 class ApplicationList(Api):
     """Applications: filed and listed."""
 
@@ -155,7 +169,6 @@ class ApplicationList(Api):
     )
     def post(self, request: HttpRequest) -> Response:
         """File a draft."""
-        self.need(roles.APPLICANT, roles.ENGINEER)
         form = ApplicationSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         facts = dict(form.validated_data)
@@ -168,6 +181,7 @@ class ApplicationList(Api):
         return answer
 
 
+@access(own_login=True, get=SIGNED_IN)
 class ApplicationDetail(Api):
     """One application."""
 
@@ -177,13 +191,13 @@ class ApplicationDetail(Api):
         return Response(ApplicationSerializer(queries.application(request.user, number)).data)
 
 
+@access(own_login=True, post=(roles.APPLICANT, roles.ENGINEER))
 class ApplicationSubmit(Api):
     """Hand an application in."""
 
     @extend_schema(operation_id="applications_submit", request=None, responses=ApplicationSerializer)
     def post(self, request: HttpRequest, number: int) -> Response:
         """Submit a draft."""
-        self.need(roles.APPLICANT, roles.ENGINEER)
         application = queries.application(request.user, number)
         application_services.move(application, "submit", actor=str(request.user))
         return Response(ApplicationSerializer(application).data)
@@ -201,13 +215,13 @@ def order(application: Application, hours: int, actor: Any) -> Study:
     return study
 
 
+@access(own_login=True, post=(roles.ENGINEER,))
 class ApplicationStudies(Api):
     """Studies of an application."""
 
     @extend_schema(operation_id="studies_create", request=StudyOrderSerializer, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: HttpRequest, number: int) -> Response:
         """Order a study; it runs in the queue, its progress stands at Location."""
-        self.need(roles.ENGINEER)
         application = queries.application(request.user, number)
         form = StudyOrderSerializer(data=request.data)
         form.is_valid(raise_exception=True)
@@ -217,6 +231,7 @@ class ApplicationStudies(Api):
         return answer
 
 
+@access(own_login=True, get=SIGNED_IN)
 class StudyDetail(Api):
     """One study."""
 
@@ -242,6 +257,7 @@ def _study(study: Study) -> dict[str, Any]:
     return shown
 
 
+@access(own_login=True, get=SIGNED_IN)
 class ApplicationOffer(Api):
     """The open or accepted offer of an application."""
 
@@ -251,6 +267,7 @@ class ApplicationOffer(Api):
         return Response(_offer(_newest_offer(queries.application(request.user, number))))
 
 
+@access(own_login=True, post=(roles.APPLICANT,))
 class ApplicationAccept(Api):
     """Accept the open offer."""
 
@@ -261,7 +278,6 @@ class ApplicationAccept(Api):
     )
     def post(self, request: HttpRequest, number: int) -> Response:
         """Accept by naming the hash of the document that you agree to."""
-        self.need(roles.APPLICANT)
         offer = _newest_offer(queries.application(request.user, number))
         if not isinstance(request.data, dict) or request.data.get("sha256") != offer.sha256:
             raise InputError(

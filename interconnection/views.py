@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import date
-from functools import wraps
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError, NotFound
 from interconnection import queries, roles
 from interconnection.api import order
@@ -25,24 +21,6 @@ from interconnection.models import Study
 from interconnection.services import applications as application_services
 from interconnection.services import offers as offer_services
 
-View = Callable[..., HttpResponse]
-
-
-def _role(*wanted: str) -> Callable[[View], View]:
-    """Allow a view to some roles only."""
-
-    def wrap(view: View) -> View:
-        @wraps(view)
-        @login_required
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            if not roles.has(request.user, *wanted):
-                raise PermissionDenied
-            return view(request, *args, **kwargs)
-
-        return guarded
-
-    return wrap
-
 
 def _application(request: HttpRequest, number: int) -> Any:
     try:
@@ -51,8 +29,7 @@ def _application(request: HttpRequest, number: int) -> Any:
         raise Http404 from error
 
 
-@login_required
-@require_GET
+@access(get=SIGNED_IN)
 def queue(request: HttpRequest) -> HttpResponse:
     """All applications that the user may see, newest first."""
     page = Paginator(queries.applications(request.user), 50).get_page(request.GET.get("page"))
@@ -63,8 +40,7 @@ def _may_file(request: HttpRequest) -> bool:
     return roles.has(request.user, roles.APPLICANT, roles.ENGINEER)
 
 
-@_role(roles.APPLICANT, roles.ENGINEER)
-@require_http_methods(["GET", "POST"])
+@access(get=(roles.APPLICANT, roles.ENGINEER), post=(roles.APPLICANT, roles.ENGINEER))
 def new_application(request: HttpRequest) -> HttpResponse:
     """File an application."""
     form = ApplicationForm(request.POST or None)
@@ -79,8 +55,7 @@ def new_application(request: HttpRequest) -> HttpResponse:
     return render(request, "interconnection/new.html", {"form": form})
 
 
-@login_required
-@require_GET
+@access(get=SIGNED_IN)
 def application(request: HttpRequest, number: int) -> HttpResponse:
     """One application with its newest study and offer."""
     found = _application(request, number)
@@ -122,8 +97,7 @@ def _sides(answer: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-@_role(roles.ENGINEER)
-@require_POST
+@access(post=(roles.ENGINEER,))
 def start_study(request: HttpRequest, number: int) -> HttpResponse:
     """Order a study of all hours, or a quick one."""
     found = _application(request, number)
@@ -134,8 +108,7 @@ def start_study(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("application", number=number)
 
 
-@login_required
-@require_GET
+@access(get=SIGNED_IN)
 def study_progress(request: HttpRequest, number: int) -> HttpResponse:
     """The study's progress as a fragment that asks again until it is done."""
     try:
@@ -148,8 +121,7 @@ def study_progress(request: HttpRequest, number: int) -> HttpResponse:
     return answer
 
 
-@_role(roles.ENGINEER)
-@require_POST
+@access(post=(roles.ENGINEER,))
 def issue_offer(request: HttpRequest, number: int) -> HttpResponse:
     """Issue the offer that the newest study supports."""
     found = _application(request, number)
@@ -164,8 +136,7 @@ def issue_offer(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("application", number=number)
 
 
-@_role(roles.APPLICANT)
-@require_POST
+@access(post=(roles.APPLICANT,))
 def accept_offer(request: HttpRequest, number: int) -> HttpResponse:
     """Accept the open offer."""
     found = _application(request, number)
@@ -179,16 +150,14 @@ def accept_offer(request: HttpRequest, number: int) -> HttpResponse:
     return redirect("application", number=number)
 
 
-@login_required
-@require_GET
+@access(get=SIGNED_IN)
 def feeders(request: HttpRequest) -> HttpResponse:
     """All feeders."""
     rows = [(feeder, feeder.versions.all()[0]) for feeder in queries.feeders()]
     return render(request, "interconnection/feeders.html", {"rows": rows, "today": date.today()})  # noqa: DTZ011
 
 
-@login_required
-@require_GET
+@access(get=SIGNED_IN)
 def feeder(request: HttpRequest, name: str) -> HttpResponse:
     """One feeder with its findings."""
     try:

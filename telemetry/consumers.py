@@ -44,7 +44,7 @@ class BoardConsumer(AsyncJsonWebsocketConsumer):
 
 def may_see(user: Any) -> bool:
     """Say whether a user may look at operations."""
-    return roles.has(user, roles.OPERATOR, roles.ENGINEER, roles.APPROVER, roles.AUDITOR)
+    return roles.has(user, *roles.UTILITY)
 
 
 websocket_urlpatterns = [path("ws/board/", BoardConsumer.as_asgi())]

@@ -5,23 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.views.decorators.http import require_GET
 
+from derms.access import access
 from interconnection.charts import Series, day_plot
+from interconnection.roles import UTILITY
 from telemetry import queries
-from telemetry.consumers import may_see
 
 
-@login_required
-@require_GET
+@access(get=UTILITY)
 def operations(request: HttpRequest) -> HttpResponse:
     """The live board: first paint by the server, then by WebSocket."""
-    if not may_see(request.user):
-        raise PermissionDenied
     boards = queries.boards(datetime.now(UTC))
     return render(request, "telemetry/operations.html", {"boards": boards, "controlling": controlling(boards)})
 
@@ -31,12 +26,9 @@ def controlling(boards: list[dict[str, Any]]) -> bool:
     return any(not board["stale"] for board in boards)
 
 
-@login_required
-@require_GET
+@access(get=UTILITY)
 def site(request: HttpRequest, feeder: str, name: str) -> HttpResponse:
     """One site: its trend and what was sent to it."""
-    if not may_see(request.user):
-        raise PermissionDenied
     rows = queries.trend(feeder, name)
     if not rows:
         raise Http404

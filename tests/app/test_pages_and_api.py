@@ -7,12 +7,10 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import transaction
 from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import reverse
 
 from interconnection.models import Application, Offer, Study
-from interconnection.services.offers import draft_terms, issue_offer
 
 BODY = {
     "name": "Depot", "feeder": "ieee13", "bus": "671", "phases": "123", "import_kw": 1000, "export_kw": 500,
@@ -27,73 +25,9 @@ def client(user: Any) -> Client:
     return found
 
 
-@pytest.fixture
-def offered(application: Application, studied: Study, people: dict[str, Any]) -> Offer:
-    application.refresh_from_db()
-    terms = draft_terms(application, studied, starts=application.wanted, ends=None)
-    return issue_offer(application, studied, terms, engineer=people["engineer"])
-
-
-# page or call → roles that get an answer other than "no" (403, 404 or the sign-in page)
-READS = {
-    "queue": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "feeders": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "feeder": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "new-application": {"applicant", "engineer", "other"},
-    "application": {"applicant", "engineer", "approver", "operator", "auditor"},
-    "study-progress": {"applicant", "engineer", "approver", "operator", "auditor"},
-    "operations": {"engineer", "approver", "operator", "auditor"},
-    "api-feeders": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "api-feeder": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "api-applications": {"applicant", "engineer", "approver", "operator", "auditor", "administrator", "nobody", "other"},
-    "api-application": {"applicant", "engineer", "approver", "operator", "auditor"},
-    "api-offer": {"applicant", "engineer", "approver", "operator", "auditor"},
-    "api-study": {"applicant", "engineer", "approver", "operator", "auditor"},
-}
-WRITES = {
-    "start-study": {"engineer"},
-    "issue-offer": {"engineer"},
-    "accept-offer": {"applicant"},
-    "api-submit": {"applicant", "engineer"},
-    "api-studies": {"engineer"},
-    "api-accept": {"applicant"},
-}
-OPEN = {"login", "logout", "manual", "manual-page", "schema", "api-docs", "site"}
-
-
 def addresses(study: Study) -> dict[str, list[Any]]:
     assert study.application is not None
-    number = [study.application.pk]
-    return {
-        "feeder": ["ieee13"], "application": number, "study-progress": [study.pk], "api-feeder": ["ieee13"],
-        "api-application": number, "api-offer": number, "api-study": [study.pk], "start-study": number,
-        "issue-offer": number,
-        "accept-offer": number, "api-submit": number, "api-studies": number, "api-accept": number,
-    }  # fmt: skip
-
-
-def test_every_named_address_has_an_entry_in_the_matrix() -> None:
-    names = {key for key in get_resolver().reverse_dict if isinstance(key, str)}
-    assert names == set(READS) | set(WRITES) | OPEN
-
-
-def test_who_may_read(offered: Offer, people: dict[str, Any]) -> None:
-    for name, readers in READS.items():
-        url = reverse(name, args=addresses(offered.study).get(name, []))
-        allowed = {role for role, user in people.items() if client(user).get(url).status_code == 200}
-        assert allowed == readers, name
-        assert client(None).get(url).status_code in (302, 401, 403), name
-
-
-def test_who_may_write(offered: Offer, people: dict[str, Any]) -> None:
-    for name, writers in WRITES.items():
-        url = reverse(name, args=addresses(offered.study)[name])
-        for role, user in people.items():
-            with transaction.atomic():
-                refused = client(user).post(url).status_code in (403, 404)
-                transaction.set_rollback(True)
-            assert refused is (role not in writers), (name, role)
-        assert client(None).post(url).status_code in (302, 401, 403), name
+    return {"feeder": ["ieee13"], "application": [study.application.pk]}
 
 
 @pytest.mark.parametrize(

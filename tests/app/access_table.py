@@ -1,0 +1,108 @@
+"""The matrix role × address × method, as data. Add a row for each new address: the test names those without one.
+
+A row says, for each method, who gets an answer other than "no": role names in one text, or a word of SETS. `own` is the
+object's own applicant; another applicant finds nothing (404, as for a number that does not exist). What a row does not name
+must be refused with 405. `args` makes the address from the test's `World`; `body` is what a POST, PUT or PATCH sends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+ROLES = ("applicant", "engineer", "approver", "operator", "auditor", "administrator")
+CALLERS = (*ROLES, "nobody", "other", "anonymous")
+"""`nobody` is signed in without a role, `other` is another applicant, `anonymous` is not signed in."""
+
+SETS = {
+    "everybody": frozenset(CALLERS),
+    "signed-in": frozenset(CALLERS) - {"anonymous"},
+    "utility": frozenset({"engineer", "approver", "operator", "auditor"}),
+    "own": frozenset({"applicant"}),
+    "applicants": frozenset({"applicant", "other"}),
+}
+
+
+def who(text: str) -> frozenset[str]:
+    """Return the callers that a text names."""
+    found: frozenset[str] = frozenset()
+    for word in text.split():
+        found |= SETS.get(word) or frozenset({word})
+    assert found <= set(CALLERS), text
+    return found
+
+
+@dataclass
+class World:
+    """What stands in the database while the matrix is walked; add what your addresses need."""
+
+    people: dict[str, Any]
+    application: Any
+    study: Any
+    offer: Any
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One address."""
+
+    get: str = ""
+    post: str = ""
+    put: str = ""
+    patch: str = ""
+    delete: str = ""
+    args: Callable[[World], list[Any]] = lambda world: []
+    body: Callable[[World], dict[str, Any]] = lambda world: {}
+    status: int | None = None
+    """What an allowed GET answers; None: anything that is not a refusal."""
+
+
+def application(world: World) -> list[Any]:
+    return [world.application.pk]
+
+
+def study(world: World) -> list[Any]:
+    return [world.study.pk]
+
+
+ROWS: dict[str, Row] = {
+    # Planning desk
+    "queue": Row(get="signed-in", status=200),
+    "new-application": Row(get="applicants engineer", post="applicants engineer", status=200),
+    "application": Row(get="own utility", args=application, status=200),
+    "start-study": Row(post="engineer", args=application),
+    "issue-offer": Row(post="engineer", args=application),
+    "accept-offer": Row(post="own", args=application),
+    "study-progress": Row(get="own utility", args=study, status=200),
+    "feeders": Row(get="signed-in", status=200),
+    "feeder": Row(get="signed-in", args=lambda world: ["ieee13"], status=200),
+    # Control room
+    "operations": Row(get="utility", status=200),
+    "site": Row(
+        args=lambda world: ["ieee13", "no-such-site"]
+    ),  # 404 for all: tests/app/test_control_room.py opens a real one
+    # Application API
+    "api-feeders": Row(get="signed-in", status=200),
+    "api-feeder": Row(get="signed-in", args=lambda world: ["ieee13"], status=200),
+    "api-applications": Row(get="signed-in", post="applicants engineer", status=200),
+    "api-application": Row(get="own utility", args=application, status=200),
+    "api-submit": Row(post="own engineer", args=application),
+    "api-studies": Row(post="engineer", args=application),
+    "api-offer": Row(get="own utility", args=application, status=200),
+    "api-accept": Row(post="own", args=application, body=lambda world: {"sha256": "0" * 64}),
+    "api-study": Row(get="own utility", args=study, status=200),
+    # Everybody
+    "login": Row(get="everybody", post="everybody", status=200),
+    "logout": Row(post="signed-in"),
+    "manual": Row(get="everybody", status=200),
+    "manual-page": Row(get="everybody", args=lambda world: ["words"], status=200),
+    "schema": Row(get="everybody", status=200),
+    "api-docs": Row(get="everybody", status=200),
+}
+
+FOREIGN = {
+    "admin": "Django's table editor: superusers only, tested by Django; off in production",
+}
+"""Namespaces of libraries that no row describes, with the reason."""
