@@ -16,6 +16,8 @@ from derms.errors import InputError
 from derms.limits import Limit
 from derms.units import finite
 
+SLOW_TELEMETRY_S = 30
+
 
 @dataclass(frozen=True, slots=True)
 class Curtailment:
@@ -63,6 +65,11 @@ class Terms:
                 raise InputError(f"{name} must be positive", where=name)
         if self.ends is not None and self.ends <= self.starts:
             raise InputError("the agreement ends before it starts", where="ends")
+
+    @property
+    def slow(self) -> bool:
+        """Say whether the site only polls (class S): it reports less often than every 30 s, as over IEEE 2030.5."""
+        return self.telemetry_s > SLOW_TELEMETRY_S
 
     def document(self) -> bytes:
         """Return the canonical JSON that is signed and obeyed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from derms.agreement import Terms
@@ -196,10 +197,7 @@ class ControlEngine:
         targets: dict[str, Target] | None = None
         if envelope is not None:
             targets = {
-                name: Target(
-                    target.limit,
-                    Reason(target.reason.criterion, target.reason.element, target.reason.share, snapshot),
-                )
+                name: replace(target, reason=replace(target.reason, snapshot=snapshot))
                 for name, target in envelope.targets.items()
             }
             for name, stage in stages.items():

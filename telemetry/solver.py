@@ -62,4 +62,5 @@ def _target(raw: dict) -> Target:
     share = raw[f"{side}_share"]
     criterion = raw[f"{side}_criterion"] or "agreement"
     element = raw[f"{side}_element"] or "flexible limit"
-    return Target(Limit(**raw["limit"]), Reason(criterion, element, share, ""))
+    thermal_only = not any("voltage" in (raw[f"{way}_criterion"] or "") for way in ("import", "export"))
+    return Target(Limit(**raw["limit"]), Reason(criterion, element, share, ""), thermal_only)

@@ -12,11 +12,15 @@ class WireIdentity(models.Model):
 
     DEVICE, AGGREGATOR = "device", "aggregator"
     lfdi = models.CharField(max_length=40, unique=True)
+    name = models.CharField(max_length=64, blank=True)
     role = models.CharField(max_length=16, choices=[(DEVICE, DEVICE), (AGGREGATOR, AGGREGATOR)], default=DEVICE)
     granted = models.BooleanField(default=True)
     hosts = models.JSONField(default=list)
+    certificate = models.JSONField(default=dict)
+    """What the certificate says (issuer, serial, hardware, policies, dates); empty until it was registered or came in."""
     expires = models.DateTimeField(null=True, blank=True)
     seen = models.DateTimeField(null=True, blank=True)
+    address = models.CharField(max_length=64, blank=True)
 
     def __str__(self) -> str:
         return f"{self.role} {self.lfdi}"
@@ -34,6 +38,10 @@ class EndDevice(models.Model):
     category = models.CharField(max_length=8, default="00")
     post_rate = models.BigIntegerField(default=60)
     connection_point = models.CharField(max_length=32, blank=True)
+    rating_w = models.FloatField(null=True, blank=True)
+    """setMaxW of its newest DERSettings: plain CSIP counts limits in per cent of it."""
+    lent_until = models.BigIntegerField(default=0)
+    """Until when the engine vouches for what it lent (seconds UTC): later, lent controls are not served as current."""
     registered = models.BigIntegerField()
     changed = models.BigIntegerField()
     last_creation = models.BigIntegerField(default=0)
@@ -108,8 +116,113 @@ class Control(models.Model):
         )
 
 
+class Curve(models.Model):
+    """A DERCurve that a program's controls refer to; `content` in the words of the schema, without identity."""
+
+    program = models.ForeignKey(Program, models.CASCADE, related_name="curves")
+    mrid = models.CharField(max_length=32, unique=True)
+    kind = models.PositiveSmallIntegerField()
+    content = models.JSONField()
+    creation = models.BigIntegerField()
+
+    class Meta:
+        ordering = ["-creation", "-mrid"]
+
+    def __str__(self) -> str:
+        return f"{self.program} curve {self.kind}"
+
+
+class Tariff(models.Model):
+    """A TariffProfile: prices for the devices of its assignments, in `currency` (ISO 4217) times 10^multiplier."""
+
+    name = models.SlugField(max_length=32, unique=True)
+    rate_code = models.CharField(max_length=20, blank=True)
+    currency = models.PositiveSmallIntegerField(default=840)
+    multiplier = models.SmallIntegerField(default=0)
+    primacy = models.PositiveSmallIntegerField(default=1)
+    assignments = models.ManyToManyField(Assignment, related_name="tariffs")
+
+    class Meta:
+        ordering = ["primacy", "id"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RateComponent(models.Model):
+    """One thing that a tariff prices: energy taken from the network (flow direction 1) or given to it (19)."""
+
+    tariff = models.ForeignKey(Tariff, models.CASCADE, related_name="components")
+    name = models.CharField(max_length=31)
+    flow_direction = models.PositiveSmallIntegerField(default=1)
+    uom = models.PositiveSmallIntegerField(default=72)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["tariff", "name"], name="one_component_a_name")]
+
+    def __str__(self) -> str:
+        return f"{self.tariff} {self.name}"
+
+
+class PriceInterval(models.Model):
+    """A TimeTariffInterval with its prices by consumption block: [[from, price], ...], the first from 0."""
+
+    component = models.ForeignKey(RateComponent, models.CASCADE, related_name="intervals")
+    mrid = models.CharField(max_length=32, unique=True)
+    start = models.BigIntegerField()
+    duration = models.PositiveIntegerField()
+    end = models.BigIntegerField()
+    creation = models.BigIntegerField()
+    tier = models.PositiveSmallIntegerField(default=0)
+    blocks = models.JSONField()
+    cancelled = models.BigIntegerField(null=True, blank=True)
+    superseded = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["start", "-creation", "-mrid"]
+        indexes = [models.Index(fields=["component", "end"])]
+
+    def __str__(self) -> str:
+        return f"{self.component} {self.start}"
+
+    @property
+    def times(self) -> Times:
+        """Return what decides the interval's state."""
+        return Times(self.start, self.duration, self.creation, self.cancelled, self.superseded)
+
+
+class FlowReservation(models.Model):
+    """A FlowReservationRequest ("40 kWh by 06:00") and its answer. Wh and W import positive: to discharge is negative."""
+
+    REQUESTED, CANCELLED = 0, 1
+    device = models.ForeignKey(EndDevice, models.CASCADE, related_name="reservations")
+    mrid = models.CharField(max_length=32)
+    content = models.JSONField()
+    energy_wh = models.FloatField()
+    power_w = models.FloatField()
+    start = models.BigIntegerField()
+    end = models.BigIntegerField()
+    creation = models.BigIntegerField()
+    status = models.PositiveSmallIntegerField(default=REQUESTED)
+    changed = models.BigIntegerField()
+    offered_wh = models.FloatField(default=0.0)
+    offered_w = models.FloatField(default=0.0)
+    offer_start = models.BigIntegerField()
+    offer_duration = models.PositiveIntegerField()
+    response_mrid = models.CharField(max_length=32, unique=True)
+
+    class Meta:
+        ordering = ["-creation", "-id"]
+        constraints = [models.UniqueConstraint(fields=["device", "mrid"], name="one_reservation_an_mrid")]
+        indexes = [models.Index(fields=["device", "end"])]
+
+    def __str__(self) -> str:
+        return f"{self.device} {self.energy_wh:.0f} Wh"
+
+
 class Posted(models.Model):
-    """What a device reported of itself: capability, settings, status, availability, logs, flow reservations."""
+    """What a device reported of itself: capability, settings, status, availability, logs."""
 
     device = models.ForeignKey(EndDevice, models.CASCADE, related_name="posted")
     kind = models.CharField(max_length=32)
@@ -160,6 +273,12 @@ class MeterStream(models.Model):
     point = models.ForeignKey(UsagePoint, models.CASCADE, related_name="streams")
     mrid = models.CharField(max_length=32, unique=True)
     reading_type = models.JSONField(default=dict)
+    measures = models.CharField(max_length=16, blank=True, db_index=True)
+    """What the control room reads from it: power, reactive, voltage at the premises; empty for the rest."""
+    last_value = models.BigIntegerField(null=True, blank=True)
+    last_start = models.BigIntegerField(null=True, blank=True)
+    last_duration = models.BigIntegerField(default=0)
+    last_at = models.BigIntegerField(null=True, blank=True)
 
     def __str__(self) -> str:
         return self.mrid
@@ -208,6 +327,7 @@ class WireNotification(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     done = models.BooleanField(default=False)
     outcome = models.CharField(max_length=64, blank=True)
+    finished = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         ordering = ["id"]

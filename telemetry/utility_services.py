@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from django.db import transaction
@@ -11,8 +13,9 @@ from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound
 from derms.limits import Limit
+from telemetry import services
 from telemetry.control.grant import Grant
-from telemetry.protocols.ieee2030_5 import codec, events
+from telemetry.protocols.ieee2030_5 import certificates, codec, events
 from telemetry.protocols.ieee2030_5.resources import OTHER_MODES, POWER_MODES
 from telemetry.utility_models import (
     Assignment,
@@ -25,9 +28,14 @@ from telemetry.utility_models import (
     Program,
     UsagePoint,
     WireIdentity,
+    WireNotification,
 )
 
-LONGEST_GRANT_S = 300
+LONGEST_GRANT_S, MOST_AHEAD = 300, 3
+VOUCH_S = 20
+"""Two cycles of 10 s: a listener that has not heard from the engine for longer serves no grant as current."""
+WIRE, LISTENER = "ieee2030_5", ("listener", 8443)
+"""The endpoint row of a site behind the utility server: the wire is a table, so host and port say nothing."""
 MODES = POWER_MODES | OTHER_MODES
 GRANT_PROGRAM, GROUPS, FIRST_GROUP_PRIMACY = "grants", "groups", 2
 TOPOLOGY = (
@@ -72,6 +80,69 @@ def register_device(
     if aggregator is None:
         WireIdentity.objects.get_or_create(lfdi=lfdi)
     return row
+
+
+def enrol(
+    identity: str, *, now: int, role: str = WireIdentity.DEVICE, name: str = "", site: str = "", through: str = "",
+    groups: Iterable[str] = (), hosts: Iterable[str] = (), pin: int | None = None,
+) -> EndDevice:  # fmt: skip
+    """Register a device or an aggregator out of band, as engineers do; return its EndDevice (with its PIN).
+
+    `identity`: an LFDI or a PEM certificate. `through`: the LFDI of the aggregator that manages a device. `site`: the
+    agreement's site that it speaks for. `groups`: its programs, widest first. `hosts`: where an aggregator is called back.
+    Raises InputError for what is no identity, NotFound for an unknown aggregator, Conflict for an LFDI that is there.
+    """
+    lfdi, found = certificates.read_identity(identity)
+    with transaction.atomic():
+        if role == WireIdentity.AGGREGATOR:
+            know_identity(lfdi, role, hosts, now)
+            device = EndDevice.objects.get(lfdi=lfdi)
+        else:
+            device = register_device(lfdi, aggregator=_aggregator(through), now=now, pin=pin, site=site)
+            if names := list(groups):
+                place_in_groups(device, names)
+            if site:
+                services.place_site(site, WIRE, *LISTENER)
+        # A device behind an aggregator never comes in by itself: it has no identity of its own.
+        WireIdentity.objects.filter(lfdi=lfdi).update(name=name[:64], certificate=found, expires=certificates.expiry(found))
+    return device
+
+
+def _aggregator(lfdi: str) -> WireIdentity | None:
+    if not lfdi:
+        return None
+    found = WireIdentity.objects.filter(lfdi=lfdi.upper(), role=WireIdentity.AGGREGATOR).first()
+    if found is None:
+        raise NotFound("this aggregator is not known", where="through", remedy="Register the aggregator first.")
+    return found
+
+
+def saw(visits: dict[str, tuple[datetime, str, bytes]]) -> None:
+    """Note who came in: {LFDI: (when, from where, certificate in DER)}; the certificate is read once."""
+    known = {row.lfdi: row for row in WireIdentity.objects.filter(lfdi__in=visits)}
+    for lfdi, row in known.items():
+        row.seen, row.address, der = visits[lfdi]
+        if der and not row.certificate:
+            row.certificate = certificates.facts(der)
+            row.expires = certificates.expiry(row.certificate)
+    fields = ["seen", "address", "certificate", "expires"]
+    WireIdentity.objects.bulk_update(known.values(), fields, batch_size=500)
+
+
+def resend(number: int, now: datetime | None = None) -> WireNotification:
+    """Queue a notification's resource anew, as it is now, behind all that waits; raises NotFound.
+
+    An old body sent again would tell the subscriber what is no longer true.
+    """
+    from telemetry.protocols.ieee2030_5 import outbox  # it needs this module
+
+    row = WireNotification.objects.filter(pk=number).select_related("subscription__owner__aggregator").first()
+    if row is None:
+        raise NotFound("there is no such notification", where="notification")
+    seconds = int((now or datetime.now(UTC)).timestamp())
+    return outbox.tell(row.subscription, seconds) or WireNotification.objects.create(
+        subscription=row.subscription, body=row.body, created=seconds, due=seconds
+    )
 
 
 def ensure_assignment(device: EndDevice, name: str, primacy: int) -> Assignment:
@@ -141,17 +212,39 @@ def _supersede(row: Control, primacy: int, now: int) -> None:
         loser.save(update_fields=["superseded"])
 
 
-def lend(grant: Grant, *, now: int, pen: int) -> Control | None:
-    """Serve a grant as a control of its site's device, from now until its lease ends; None when no device speaks for it."""
+def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
+    """Serve a grant as controls of its site's device, from now until its lease ends; [] when no device speaks for it.
+
+    A lease of up to 300 s is one control. A longer one (a site that only polls) is a chain of at most three controls of
+    300 s, whose far end is the failsafe; renewed with the same limit, the chain is prolonged and not made anew: the client
+    sees new controls only. What the grant before said otherwise is superseded.
+    """
     device = EndDevice.objects.filter(site=grant.site, own=False).first()
     if device is None:
-        return None
+        return []
     program = ensure_program(ensure_assignment(device, GRANT_PROGRAM, 1), 1)
-    modes = codec.control_base(grant.limit)
-    duration = min(LONGEST_GRANT_S, max(1, int(grant.ttl_s)))
-    return create_control(
-        program, dict(modes), start=now, duration=duration, now=now, pen=pen, epoch=grant.epoch, sequence=grant.sequence
-    )
+    modes: dict[str, Any] = dict(codec.control_base(grant.limit))
+    until = now + min(int(max(1.0, grant.ttl_s)), MOST_AHEAD * LONGEST_GRANT_S)
+    with transaction.atomic():
+        EndDevice.objects.filter(pk=device.pk).update(lent_until=now + VOUCH_S)
+        rows = _running(program, modes, now) if until - now > LONGEST_GRANT_S else []
+        order = {"epoch": grant.epoch, "sequence": grant.sequence}
+        Control.objects.filter(pk__in=[row.pk for row in rows]).update(**order)
+        start = rows[-1].end if rows else now
+        while start < until and len(rows) < MOST_AHEAD and (not rows or until - start >= LONGEST_GRANT_S):
+            duration = min(LONGEST_GRANT_S, until - start)
+            rows.append(create_control(program, dict(modes), start=start, duration=duration, now=now, pen=pen, **order))
+            start += duration
+    return rows
+
+
+def _running(program: Program, modes: dict[str, Any], now: int) -> list[Control]:
+    """Return the lent controls of these modes that follow each other from now on, if nothing else is to come."""
+    live = program.controls.filter(end__gt=now, cancelled=None, epoch__isnull=False)
+    rows = list(live.filter(Q(superseded=None) | Q(superseded__gt=now)).order_by("start", "creation"))
+    chained = all(one.end == other.start for one, other in pairwise(rows))
+    same = all(row.modes == modes and row.superseded is None for row in rows)
+    return rows if rows and rows[0].start <= now and chained and same else []
 
 
 def serve_failsafe(site: str, failsafe: Limit) -> bool:
@@ -212,20 +305,15 @@ def mirror(device: EndDevice, content: dict[str, Any], seen: Q, post_rate: int, 
             mrid=mrid, defaults={"device": device, "content": kept | {"deviceLFDI": device.lfdi}, "post_rate": post_rate}
         )
         row.streams.exclude(mrid__in=names).delete()
-        read_in(row, [item | {"ReadingType": item.get("ReadingType", {"uom": 0})} for item in streams], now)
+        read_in(row, [item | {"ReadingType": item.get("ReadingType") or {"uom": 0}} for item in streams], now)
     return row
 
 
 def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int) -> None:
-    """Store a batch of readings, all or none, in one statement; the same stream and start is an update."""
+    """Store a batch of readings, all or none; the same stream and start is an update. What is new becomes the newest."""
     with transaction.atomic():
-        fresh = [item for item in items if item.get("ReadingType")]
-        names = [item["mRID"].upper() for item in fresh]
-        if fresh and MeterStream.objects.filter(mrid__in=names).exclude(point=point).exists():
-            raise Conflict("this mRID is taken", where="mRID")
-        for item in fresh:
-            _stream(point, item)
-        streams = {row.mrid: row for row in MeterStream.objects.filter(point=point)}
+        _define(point, [item for item in items if item.get("ReadingType")])
+        streams = {row.mrid: row for row in point.streams.all()}
         values: dict[tuple[int, int], MeterValue] = {}  # the last of one stream and start counts
         for item in items:
             stream = streams.get(item["mRID"].upper())
@@ -237,11 +325,54 @@ def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int) -> None:
                 values.values(), update_conflicts=True, unique_fields=["stream", "start"],
                 update_fields=["duration", "value", "quality", "at"],
             )  # fmt: skip
+            _newest(streams.values(), values.values())
 
 
-def _stream(point: UsagePoint, item: dict[str, Any]) -> None:
-    kind = item.get("ReadingType") or {}
-    MeterStream.objects.update_or_create(mrid=item["mRID"].upper(), defaults={"point": point, "reading_type": kind})
+def _define(point: UsagePoint, items: list[dict[str, Any]]) -> None:
+    """Add or replace reading types; an mRID of another point is refused."""
+    if not items:
+        return
+    names = [item["mRID"].upper() for item in items]
+    if MeterStream.objects.filter(mrid__in=names).exclude(point=point).exists():
+        raise Conflict("this mRID is taken", where="mRID")
+    for item in items:
+        kind = item["ReadingType"]
+        facts = {"point": point, "reading_type": kind, "measures": measures(point.content.get("roleFlags", ""), kind)}
+        MeterStream.objects.update_or_create(mrid=item["mRID"].upper(), defaults=facts)
+
+
+def _newest(streams: Iterable[MeterStream], values: Iterable[MeterValue]) -> None:
+    """Keep each stream's newest value beside it: the control room reads these and no history."""
+    last: dict[int, MeterValue] = {}
+    for value in values:
+        if value.stream_id not in last or last[value.stream_id].start <= value.start:
+            last[value.stream_id] = value
+    changed = []
+    for row in streams:
+        found = last.get(row.pk)
+        if found is not None and (row.last_start is None or found.start >= row.last_start):
+            row.last_value, row.last_start, row.last_duration, row.last_at = (
+                found.value, found.start, found.duration, found.at,
+            )  # fmt: skip
+            changed.append(row)
+    if changed:
+        MeterStream.objects.bulk_update(changed, ["last_value", "last_start", "last_duration", "last_at"])
+
+
+PREMISES = 0x0002
+"""roleFlags bit 1: the point is the premises' aggregation point, not one device behind it (2030.5 RoleFlagsType)."""
+UOM = {38: "power", 63: "reactive", 29: "voltage"}
+PHASES = frozenset({128, 64, 32})
+AVERAGES = frozenset({0, 2, 12})
+"""dataQualifier: not applicable, average, normal; a maximum or minimum of a period is no measurement of it."""
+
+
+def measures(role_flags: str, kind: dict[str, Any]) -> str:
+    """Return what the control room reads from a stream of this reading type; empty for what it does not."""
+    if not int(role_flags or "0", 16) & PREMISES or kind.get("dataQualifier", 0) not in AVERAGES:
+        return ""
+    quantity = UOM.get(kind.get("uom", 0), "")
+    return "power_phase" if quantity == "power" and kind.get("phase", 0) in PHASES else quantity
 
 
 def _values(stream: MeterStream, item: dict[str, Any], now: int) -> list[MeterValue]:

@@ -17,6 +17,8 @@ class Target:
 
     limit: Limit
     reason: Reason
+    thermal_only: bool = False
+    """Neither direction is stopped by a voltage. Only then may a site that merely polls go above its failsafe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,9 @@ def decide(
 
 def _one(book: SiteBook, target: Target, now: float, settings: ControlSettings) -> Decision:
     ceiling = target.limit.cover(book.terms.failsafe).meet(book.terms.flexible)
+    if book.terms.slow and not target.thermal_only:
+        # It needs some 20 minutes down: a conductor waits that long, a voltage does not.
+        ceiling = book.terms.failsafe
     current = book.in_force(now)
     allowed = ceiling.meet(_relaxed(book, current, now, settings)) if book.may_raise(now) else ceiling.meet(current)
     limit = _dead_band(current, allowed, book.terms.flexible, settings)
@@ -95,7 +100,7 @@ def due(book: SiteBook, decision: Decision, *, now: float, settings: ControlSett
         return decision.limit != book.in_force(now)
     if decision.limit not in (loan.grant.limit, book.in_force(now)):
         return True  # what the device shows may differ from what was sent by the wire's rounding: neither is a change
-    return decision.limit != book.terms.failsafe and now - loan.sent_at >= settings.renew_s
+    return decision.limit != book.terms.failsafe and now - loan.sent_at >= book.renew_s
 
 
 def to_grant(book: SiteBook, decision: Decision, *, epoch: int, sequence: int, now: float) -> Grant:

@@ -24,13 +24,26 @@ class Quality(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Need:
+    """Energy that a site asked for: Wh (import positive), at up to `power_w` (a magnitude), within [start, end].
+
+    `start`, `end`: the control room's monotonic seconds. It is a wish, never a permission.
+    """
+
+    energy_wh: float
+    power_w: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """One site's measurements as they came off a wire, in watts, import positive.
 
     `received`: the control room's monotonic seconds when the answer arrived.
     `stamp`: the site's own monotonic clock when it answered, seconds; None where the device has none.
     `limit_in_force`: what the device says it obeys now; None where it cannot say.
-    `available_import_w`, `available_export_w`: what the site could do now, magnitudes.
+    `available_import_w`, `available_export_w`: what the site could do now, magnitudes. `needs`: the energy it asked for.
     """
 
     site: str
@@ -44,6 +57,7 @@ class Reading:
     energy_wh: float | None = None
     available_import_w: float | None = None
     available_export_w: float | None = None
+    needs: tuple[Need, ...] = ()
     stamp: float | None = None
     epoch: int | None = None
     sequence: int | None = None

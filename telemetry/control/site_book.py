@@ -49,6 +49,16 @@ class SiteBook:
         """Return the site's name."""
         return self.terms.site
 
+    @property
+    def stale_s(self) -> float:
+        """Return how old a reading may be to act on: of a site that only polls, two of its periods and the usual."""
+        return self.settings.stale_s + (2.0 * self.terms.telemetry_s if self.terms.slow else 0.0)
+
+    @property
+    def renew_s(self) -> float:
+        """Return after how long a grant is renewed: of a site that only polls, half of one of its three events."""
+        return self.terms.lease_s / 6.0 if self.terms.slow else self.settings.renew_s
+
     def clear_s(self) -> float:
         """Return the seconds a site may need from a lower limit to a power that obeys it."""
         swing = max(
@@ -82,7 +92,7 @@ class SiteBook:
     def fresh(self, now: float) -> bool:
         """Say whether the last good reading is young enough to act on."""
         reading = self.last_reading
-        return reading is not None and self.good_streak > 0 and now - reading.received <= self.settings.stale_s
+        return reading is not None and self.good_streak > 0 and now - reading.received <= self.stale_s
 
     def may_raise(self, now: float) -> bool:
         """Say whether a raise may rest on what this site says: fresh, several good polls, hold-down over."""

@@ -81,17 +81,25 @@ def test_readings_and_answers_reach_the_engine() -> None:
     point = {"mRID": "B" * 32, "roleFlags": "03", "serviceCategoryKind": 0, "status": 1, "deviceLFDI": LFDI,
              "MirrorMeterReading": [reading]}  # fmt: skip
     _ask("/mup", clock, "POST", xml.document("MirrorUsagePoint", point))
+    clock.advance(1.0)  # the control room looks once a second at most
     found = async_to_sync(site.read)()
     assert (found.power_w, found.in_failsafe, found.limit_in_force) == (41_000.0, True, FAILSAFE)
     async_to_sync(site.publish)(_grant(Limit(33_333, 44_444), 3))
     control = device.controls.get()
     answer = {"endDeviceLFDI": LFDI, "status": 2, "subject": control.mrid}
     _ask(f"/edev/{device.pk}/rsps/1/rsp", clock, "POST", xml.document("DERControlResponse", answer))
+    clock.advance(1.0)
     found = async_to_sync(site.read)()
     assert (found.in_failsafe, found.epoch, found.sequence) == (False, 1, 3)
     assert found.limit_in_force == Limit(33_330, 44_440)
     clock.advance(61.0)
-    assert async_to_sync(site.read)().in_failsafe
+    with pytest.raises(RemoteError):  # an old reading is silence
+        async_to_sync(site.read)()
+    later = reading["Reading"] | {"timePeriod": {"start": start + 60, "duration": 60}}
+    point["MirrorMeterReading"] = [reading | {"Reading": later}]
+    _ask("/mup", clock, "POST", xml.document("MirrorUsagePoint", point))
+    clock.advance(1.0)
+    assert async_to_sync(site.read)().in_failsafe  # the lease is over
 
 
 def test_grants_that_nobody_renews_are_not_served_as_current() -> None:

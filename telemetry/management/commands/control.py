@@ -21,6 +21,7 @@ from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
 from telemetry import queries, services
 from telemetry.control.settings import ControlSettings
+from telemetry.control.site_book import SiteBook
 from telemetry.control.state import HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.progress import Progress
@@ -30,6 +31,7 @@ from telemetry.protocols.ports import SitePort
 from telemetry.protocols.sunspec.client import SunSpecSite
 from telemetry.recorder import DatabaseRecorder
 from telemetry.solver import FeederEnvelopeSolver
+from telemetry.utility_desk import UtilityDesk
 
 WAIT_S = 2.0
 CERTIFY_S = 1800.0
@@ -155,6 +157,7 @@ async def _ports(terms: list[Terms], master: Dnp3Master, clock: SystemClock, sto
             break
         await _sleep(stop, WAIT_S)
     ports: dict[str, SitePort] = {}
+    desk = UtilityDesk(clock)
     for item in terms:
         place = found.get(item.site)
         if place is None:
@@ -164,7 +167,10 @@ async def _ports(terms: list[Terms], master: Dnp3Master, clock: SystemClock, sto
         elif place.protocol == "sunspec":
             ports[item.site] = SunSpecSite(item.site, place.host, place.port, item.failsafe, clock)
         elif place.protocol == "ieee2030_5":
-            ports[item.site] = utility = UtilitySite(item.site, item.failsafe, clock, pen=settings.UTILITY_PEN)
+            ports[item.site] = utility = UtilitySite(
+                item.site, item.failsafe, clock, pen=settings.UTILITY_PEN, desk=desk,
+                stale_s=SiteBook(item, ControlSettings()).stale_s,
+            )  # fmt: skip
             await utility.begin()
         else:
             raise LocalError(f"no wire is named {place.protocol!r}", where=item.site)

@@ -6,16 +6,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from derms.errors import HeadroomError
-from telemetry import services, utility_services
-from telemetry.protocols.ieee2030_5.codec import lfdi_of
+from telemetry import utility_services
+from telemetry.protocols.ieee2030_5.certificates import read_identity
 from telemetry.utility_models import EndDevice, WireIdentity
-
-WIRE, LISTENER_PORT = "ieee2030_5", 8443
 
 
 class Command(BaseCommand):
@@ -32,6 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("--pin", type=int, help="five digits and their check digit; made where not given")
         parser.add_argument("--group", action="append", default=[], help="a group of the device, widest first; repeat")
         parser.add_argument("--topology", action="store_true", help="the seven topology groups of CSIP")
+        parser.add_argument("--name", default="", help="what people call it")
         parser.add_argument("--host", action="append", default=[], help="where an aggregator may be called back; repeat")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,27 +39,27 @@ class Command(BaseCommand):
         if not options["identity"]:
             raise CommandError("give an LFDI or a certificate's PEM file")
         try:
-            self._change(options["action"], _lfdi(options["identity"]), options)
+            self._change(options["action"], read_identity(_text(options["identity"]))[0], options)
         except HeadroomError as error:
             raise CommandError(str(error)) from error
 
     def _change(self, action: str, lfdi: str, options: dict[str, Any]) -> None:
         now = int(time.time())
         if action == "aggregator":
-            utility_services.know_identity(lfdi, WireIdentity.AGGREGATOR, options["host"], now)
-        elif action == "add":
-            through = WireIdentity.objects.filter(lfdi=options["through"].upper()).first() if options["through"] else None
-            if options["through"] and through is None:
-                raise CommandError("this aggregator is not known")
-            row = utility_services.register_device(
-                lfdi, aggregator=through, now=now, pin=options["pin"], site=options["site"]
+            utility_services.enrol(
+                _text(options["identity"]),
+                now=now,
+                role=WireIdentity.AGGREGATOR,
+                hosts=options["host"],
+                name=options["name"],
             )
+        elif action == "add":
             groups = [*(utility_services.TOPOLOGY if options["topology"] else ()), *options["group"]]
-            if groups:
-                utility_services.place_in_groups(row, groups)
-            if row.site:
-                services.place_site(row.site, WIRE, "listener", LISTENER_PORT)
-            self.stdout.write(f"PIN {row.pin}")
+            row = utility_services.enrol(
+                _text(options["identity"]), now=now, site=options["site"], through=options["through"], groups=groups,
+                pin=options["pin"], name=options["name"],
+            )  # fmt: skip
+            self.stdout.write(f"PIN {row.pin:06d}")
         else:
             utility_services.allow(lfdi, granted=action == "restore")
         self.stdout.write(f"{action}: {lfdi}")
@@ -75,9 +72,7 @@ class Command(BaseCommand):
             self.stdout.write(f"{device.lfdi} device     site {device.site or '-'}{through}")
 
 
-def _lfdi(text: str) -> str:
-    """Return the LFDI that a text is, or that of the certificate in the file it names."""
-    path = Path(text)
-    if path.is_file():
-        return lfdi_of(x509.load_pem_x509_certificate(path.read_bytes()).public_bytes(Encoding.DER))
-    return text.upper()
+def _text(identity: str) -> str:
+    """Return the PEM in the file that a text names, or the text itself: an LFDI."""
+    path = Path(identity)
+    return path.read_text() if path.is_file() else identity

@@ -24,20 +24,22 @@ CLAIM_S = 30
 
 def enqueue(touched: Iterable[str], now: int) -> int:
     """Write a notification for every subscription to one of the resources; return how many."""
-    count = 0
-    for row in WireSubscription.objects.filter(resource__in=set(touched)).select_related("owner__aggregator"):
-        profile = next(item for item in xml.PROFILES if item.name == row.profile)
-        look = Request(
-            "GET", profile.prefix + row.resource, row.owner.lfdi, datetime.fromtimestamp(now, UTC), f"s=0&l={row.limit}"
-        )
-        answer = handle(look)
-        if answer.status != 200:
-            continue
-        value = {"subscribedResource": row.resource, "status": 0, "subscriptionURI": f"/edev/{row.owner_id}/sub/{row.pk}"}
-        body = xml.notification(value, answer.body, profile)
-        WireNotification.objects.create(subscription=row, body=body, created=now, due=now)
-        count += 1
-    return count
+    rows = WireSubscription.objects.filter(resource__in=set(touched)).select_related("owner__aggregator")
+    return sum(tell(row, now) is not None for row in rows)
+
+
+def tell(row: WireSubscription, now: int) -> WireNotification | None:
+    """Write a notification of a subscription's resource as it is now; None when its owner may not see it any more."""
+    profile = next(item for item in xml.PROFILES if item.name == row.profile)
+    look = Request(
+        "GET", profile.prefix + row.resource, row.owner.lfdi, datetime.fromtimestamp(now, UTC), f"s=0&l={row.limit}"
+    )
+    answer = handle(look)
+    if answer.status != 200:
+        return None
+    value = {"subscribedResource": row.resource, "status": 0, "subscriptionURI": f"/edev/{row.owner_id}/sub/{row.pk}"}
+    body = xml.notification(value, answer.body, profile)
+    return WireNotification.objects.create(subscription=row, body=body, created=now, due=now)
 
 
 def due(now: int) -> list[WireNotification]:
@@ -91,5 +93,5 @@ def settle(row: WireNotification, outcome: str, now: int) -> None:
         row.due = now + min(LONGEST_WAIT_S, 2 ** min(row.attempts, 6))
         # The subscription may have ended meanwhile, and its queue with it: an update, not a save.
         WireNotification.objects.filter(pk=row.pk).update(
-            attempts=row.attempts, outcome=row.outcome, done=row.done, due=row.due
+            attempts=row.attempts, outcome=row.outcome, done=row.done, due=row.due, finished=now if row.done else None
         )

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 
+from derms.errors import NotFound
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import codec, events, resources, xml
 from telemetry.protocols.ieee2030_5.web import (
@@ -28,9 +29,6 @@ from telemetry.utility_models import (
     Posted,
     Program,
 )
-
-GRANT_STALE_S = 40
-"""Renewed every 20 s; two cycles of 10 s later a grant counts as old."""
 
 
 @route("/edev/#/fsa", "GET")
@@ -62,6 +60,8 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
         rows = only(device.assignments.filter(pk=int(which))).programs.all()
     now = request.seconds
     live = Q(controls__end__gt=now)
+    if device.lent_until < now:
+        live &= Q(controls__epoch=None)
     active = (
         live
         & Q(controls__start__lte=now, controls__cancelled=None)
@@ -78,8 +78,15 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
 def _program(client: Client, number: str, which: str) -> Program:
     """Return a program of a device that the client may see: one statement."""
     seen = client.seen(through="device__")
-    found: Program = only(Program.objects.filter(seen, device_id=int(number), device__own=False, pk=int(which)))
+    rows = Program.objects.filter(seen, device_id=int(number), device__own=False, pk=int(which))
+    found: Program = only(rows.select_related("device"))
     return found
+
+
+def _live(row: Program, now: int) -> QuerySet[Control]:
+    """Return a program's controls until their original end; what the engine does not vouch for any more is not served."""
+    rows = row.controls.filter(end__gt=now)
+    return rows.filter(epoch=None) if row.device.lent_until < now else rows
 
 
 def _active(rows: Iterable[Control], now: int) -> list[Control]:
@@ -90,7 +97,7 @@ def _active(rows: Iterable[Control], now: int) -> list[Control]:
 def program(request: Request, client: Client, number: str, which: str) -> Answer:
     """One DERProgram."""
     row = _program(client, number, which)
-    live = list(row.controls.filter(end__gt=request.seconds))
+    live = list(_live(row, request.seconds))
     value = resources.program(row, len(live), len(_active(live, request.seconds)), settings.UTILITY_PEN)
     return shown(client, "DERProgram", value)
 
@@ -120,10 +127,7 @@ def controls(request: Request, client: Client, number: str, which: str, part: st
     """DERControlList, and the list of the active ones."""
     row = _program(client, number, which)
     href = f"/edev/{row.device_id}/derp/{row.pk}/{part}"
-    rows = list(row.controls.filter(end__gt=request.seconds))  # one statement; a program holds days, not years
-    lent = [item.creation for item in rows if item.epoch is not None]
-    if lent and max(lent) < request.seconds - GRANT_STALE_S:
-        rows = [item for item in rows if item.epoch is None]  # nobody renews: what was lent is not served as current
+    rows = list(_live(row, request.seconds))  # one statement; a program holds days, not years
     if part == "actderc":
         rows = _active(rows, request.seconds)
     rating = None if client.profile.csipaus else _rating(row.device_id) or 0.0
@@ -138,7 +142,10 @@ def controls(request: Request, client: Client, number: str, which: str, part: st
 @route("/edev/#/derp/#/derc/#", "GET")
 def control(request: Request, client: Client, number: str, which: str, event: str) -> Answer:
     """One DERControl, completed ones too."""
-    row = only(_program(client, number, which).controls.filter(pk=int(event)))
+    held = _program(client, number, which)
+    row = only(held.controls.filter(pk=int(event)))
+    if row.epoch is not None and row.end > request.seconds > held.device.lent_until:
+        raise NotFound("nobody vouches for this control any more", where="path")
     row.modes = _worded(client, row.device_id, row.modes)
     return shown(client, "DERControl", resources.control(row, request.seconds))
 

@@ -1,4 +1,4 @@
-"""The engine's end of IEEE 2030.5: a grant becomes a control that the client fetches; readings and answers come back."""
+"""The engine's end of IEEE 2030.5: a grant becomes controls that the client fetches; readings and answers come back."""
 
 from __future__ import annotations
 
@@ -8,22 +8,31 @@ from django.db import transaction
 from derms.clock import Clock
 from derms.errors import RemoteError
 from derms.limits import Limit
-from telemetry import utility_queries, utility_services
-from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reading
+from telemetry import utility_services
+from telemetry.control.grant import Acknowledgement, Grant, Need, Outcome, Reading
 from telemetry.protocols.ieee2030_5 import outbox
+from telemetry.utility_desk import SiteView, UtilityDesk
 from telemetry.utility_models import Control
 
 
 class UtilitySite:
-    """One site over IEEE 2030.5 (a `SitePort`). The wire is a table: the utility server serves it, the client polls."""
+    """One site over IEEE 2030.5 (a `SitePort`). The wire is a table: the utility server serves it, the client polls.
+
+    `stale_s`: how old the newest reading may be; an older one is silence, as on any other wire.
+    """
 
     protocol = "ieee2030_5"
 
-    def __init__(self, site: str, failsafe: Limit, clock: Clock, *, pen: int) -> None:
+    def __init__(
+        self, site: str, failsafe: Limit, clock: Clock, *, pen: int, desk: UtilityDesk | None = None, stale_s: float = 30.0
+    ) -> None:
         self.site = site
         self._failsafe = failsafe
         self._clock = clock
         self._pen = pen
+        self._stale_s = stale_s
+        self._desk = desk or UtilityDesk(clock)
+        self._desk.sites.add(site)
         self._messages = 0
 
     async def begin(self) -> None:
@@ -33,20 +42,35 @@ class UtilitySite:
     async def read(self) -> Reading:
         """Return the last power that the site posted, with its age, and the limit whose start it confirmed."""
         self._messages += 1
-        now = self._clock.now()
-        found = await sync_to_async(utility_queries.last_power)(self.site)
-        if found is None:
+        await self._desk.look()
+        found = self._desk.views.get(self.site)
+        if found is None or found.power_w is None or found.power_at is None:
             raise RemoteError(
                 "the site has posted no power", where=self.site, remedy="It needs a site MirrorUsagePoint in W."
             )
-        power_w, posted = found
-        held = await sync_to_async(utility_queries.confirmed)(self.site, int(now.timestamp()))
+        age = max(0.0, self._clock.now().timestamp() - found.power_at)
+        if age > self._stale_s:
+            raise RemoteError(f"the site's newest reading is {age:.0f} s old", where=self.site)
+        return self._reading(found, age)
+
+    def _reading(self, found: SiteView, age: float) -> Reading:
+        now, wall = self._clock.monotonic(), self._clock.now().timestamp()
+        assert found.power_w is not None
+        held = found.held
         return Reading(
             site=self.site,
-            received=self._clock.monotonic() - max(0.0, now.timestamp() - posted),
-            power_w=power_w,
+            received=now - age,
+            power_w=found.power_w,
+            reactive_var=found.reactive_var,
+            voltage_pu=found.voltage_pu,
             limit_in_force=held.limit if held else self._failsafe,
             in_failsafe=held is None,
+            state_of_charge_percent=found.state_of_charge_percent,
+            available_import_w=found.available_import_w,
+            available_export_w=found.available_export_w,
+            needs=tuple(
+                Need(item.energy_wh, item.power_w, now + item.start - wall, now + item.end - wall) for item in found.wanted
+            ),
             epoch=held.epoch if held else None,
             sequence=held.sequence if held else None,
         )
@@ -55,18 +79,17 @@ class UtilitySite:
         """Put the grant where the client fetches it. Its answer comes later, so the outcome is not known yet."""
         self._messages += 1
         now = int(self._clock.now().timestamp())
-        row = await sync_to_async(self._lend)(grant, now)
-        if row is None:
+        if not await sync_to_async(self._lend)(grant, now):
             raise RemoteError("no 2030.5 device speaks for this site", where=self.site, remedy="Register one for it.")
         return Acknowledgement(grant, Outcome.UNKNOWN, None, "waits for the client's poll")
 
-    def _lend(self, grant: Grant, now: int) -> Control | None:
-        """Write the control and what its subscribers are told, together."""
+    def _lend(self, grant: Grant, now: int) -> list[Control]:
+        """Write the controls and what their subscribers are told, together."""
         with transaction.atomic():
-            row = utility_services.lend(grant, now=now, pen=self._pen)
-            if row is not None:
-                outbox.enqueue([f"/edev/{row.device_id}/derp/{row.program_id}/derc"], now)
-        return row
+            rows = utility_services.lend(grant, now=now, pen=self._pen)
+            changed = {f"/edev/{row.device_id}/derp/{row.program_id}/derc" for row in rows if row.creation >= now}
+            outbox.enqueue(changed, now)
+        return rows
 
     def messages(self) -> int:
         """Return how often the wire was used from this end."""
