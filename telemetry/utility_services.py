@@ -235,13 +235,21 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
             duration = min(LONGEST_GRANT_S, until - start)
             rows.append(create_control(program, dict(modes), start=start, duration=duration, now=now, pen=pen, **order))
             start += duration
+        # All that was lent before is replaced, also where it would outlast this lease or starts later.
+        program.controls.filter(end__gt=now, cancelled=None, epoch__isnull=False).filter(_alive(now)).exclude(
+            pk__in=[row.pk for row in rows]
+        ).update(superseded=now)
     return rows
+
+
+def _alive(now: int) -> Q:
+    return Q(superseded=None) | Q(superseded__gt=now)
 
 
 def _running(program: Program, modes: dict[str, Any], now: int) -> list[Control]:
     """Return the lent controls of these modes that follow each other from now on, if nothing else is to come."""
     live = program.controls.filter(end__gt=now, cancelled=None, epoch__isnull=False)
-    rows = list(live.filter(Q(superseded=None) | Q(superseded__gt=now)).order_by("start", "creation"))
+    rows = list(live.filter(_alive(now)).order_by("start", "creation"))
     chained = all(one.end == other.start for one, other in pairwise(rows))
     same = all(row.modes == modes and row.superseded is None for row in rows)
     return rows if rows and rows[0].start <= now and chained and same else []

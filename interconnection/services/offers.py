@@ -20,6 +20,10 @@ RAMP_W_PER_S = 200_000
 RESPONSE_S = 10
 TELEMETRY_S = 10
 LEASE_S = 60
+POLLED = "ieee2030_5"
+POLLED_TELEMETRY_S, POLLED_LEASE_S, POLLED_RESPONSE_S = 60, 900, 70
+POLLED_RAMP_PER_S = 0.0027
+"""A site over IEEE 2030.5 polls once a minute, holds three events of 300 s, and ramps by setGradW (CSIP-AUS: 27)."""
 CAP_FACTOR = 1.25
 """The curtailment cap is the study's expectation and a quarter more."""
 
@@ -33,6 +37,9 @@ def draft_terms(application: Application, study: Study, *, starts: date, ends: d
     scale = 8760 / max(1, answer["hours"])
     hours = round(answer["limited_hours_import"] * scale)
     energy = answer["limited_energy_percent_import"]
+    polled = application.protocol == POLLED
+    largest = max(application.import_w, application.export_w)
+    ramp = int(POLLED_RAMP_PER_S * largest) if polled else min(RAMP_W_PER_S, largest // 10)
     return Terms(
         site=f"{slugify(application.name)[:48] or 'site'}-{application.pk}",
         feeder=study.version.feeder.name,
@@ -42,10 +49,10 @@ def draft_terms(application: Application, study: Study, *, starts: date, ends: d
         firm=firm,
         flexible=_limit(answer, "flexible").cover(firm),
         failsafe=firm,
-        ramp_w_per_s=max(1, min(RAMP_W_PER_S, max(application.import_w, application.export_w) // 10)),
-        response_s=RESPONSE_S,
-        telemetry_s=TELEMETRY_S,
-        lease_s=LEASE_S,
+        ramp_w_per_s=max(1, ramp),
+        response_s=POLLED_RESPONSE_S if polled else RESPONSE_S,
+        telemetry_s=POLLED_TELEMETRY_S if polled else TELEMETRY_S,
+        lease_s=POLLED_LEASE_S if polled else LEASE_S,
         protocol=application.protocol,
         curtailment=Curtailment(hours, energy, round(hours * CAP_FACTOR), round(energy * CAP_FACTOR, 3)),
         starts=starts,

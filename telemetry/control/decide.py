@@ -70,7 +70,7 @@ def _one(book: SiteBook, target: Target, now: float, settings: ControlSettings) 
 def _relaxed(book: SiteBook, current: Limit, now: float, settings: ControlSettings) -> Limit:
     """Return the furthest that relaxing may go: so many percent of the flexible limit a minute."""
     # At short cycles a raise waits until it is worth twice the dead band; after a quiet hour it is no leap either.
-    longest_s = max(settings.cycle_s, 120.0 * settings.dead_band / settings.relax_per_minute)
+    longest_s = max(settings.cycle_s, 120.0 * settings.dead_band / settings.relax_per_minute, book.patience_s)
     step = settings.relax_per_minute * min(longest_s, max(0.0, now - book.last_change_at)) / 60.0
     flexible = book.terms.flexible
     return Limit.of(current.import_w + step * flexible.import_w, current.export_w + step * flexible.export_w)

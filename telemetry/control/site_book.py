@@ -52,12 +52,17 @@ class SiteBook:
     @property
     def stale_s(self) -> float:
         """Return how old a reading may be to act on: of a site that only polls, two of its periods and the usual."""
-        return self.settings.stale_s + (2.0 * self.terms.telemetry_s if self.terms.slow else 0.0)
+        return self.settings.stale_s + self.patience_s
 
     @property
     def renew_s(self) -> float:
         """Return after how long a grant is renewed: of a site that only polls, half of one of its three events."""
         return self.terms.lease_s / 6.0 if self.terms.slow else self.settings.renew_s
+
+    @property
+    def patience_s(self) -> float:
+        """Return how long a change may take to be fetched and answered: two polls of a site that only polls, else 0."""
+        return 2.0 * self.terms.telemetry_s if self.terms.slow else 0.0
 
     def clear_s(self) -> float:
         """Return the seconds a site may need from a lower limit to a power that obeys it."""
@@ -95,8 +100,9 @@ class SiteBook:
         return reading is not None and self.good_streak > 0 and now - reading.received <= self.stale_s
 
     def may_raise(self, now: float) -> bool:
-        """Say whether a raise may rest on what this site says: fresh, several good polls, hold-down over."""
-        return self.fresh(now) and self.good_streak >= self.settings.good_polls_before_raise and now >= self.hold_until
+        """Say whether a raise may rest on what this site says: fresh, several good polls, hold-down over, answer in."""
+        ready = self.fresh(now) and self.good_streak >= self.settings.good_polls_before_raise and now >= self.hold_until
+        return ready and now - self.last_change_at >= self.patience_s
 
     def sent(self, grant: Grant, now: float) -> None:
         """Note a grant **before** it goes out: from here on it may be in force."""
@@ -123,7 +129,7 @@ class SiteBook:
         """
         loan, reading = self.last_loan, self.last_reading
         if reading is not None and reading.limit_in_force is not None and self.fresh(now):
-            if loan is None or reading.received > loan.sent_at:
+            if loan is None or reading.received > loan.sent_at + self.patience_s:
                 # In failsafe the site's stored setting counts, not its rounding on the wire.
                 held = self.terms.failsafe if reading.in_failsafe else reading.limit_in_force
                 return held.meet(self.terms.flexible)
@@ -134,7 +140,7 @@ class SiteBook:
     def lost_last_grant(self) -> bool:
         """Say whether a younger reading shows that the site does not hold the last grant."""
         loan, reading = self.last_loan, self.last_reading
-        if loan is None or reading is None or reading.received <= loan.sent_at:
+        if loan is None or reading is None or reading.received <= loan.sent_at + self.patience_s:
             return False
         if reading.in_failsafe:
             return True
