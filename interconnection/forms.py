@@ -6,9 +6,16 @@ from typing import Any
 
 from django import forms
 
+from derms.grid.capacity import INVERTERS
 from derms.units import kilowatts_to_watts
-from interconnection.models import PROTOCOLS, Feeder
+from interconnection.models import PROTOCOLS, Feeder, Study
 from interconnection.services.applications import Request
+from interconnection.services.study_control import Change
+
+INVERTER_WORDS = {
+    "unity": "unity power factor", "volt_var_a": "volt-var, category A", "volt_var_b": "volt-var, category B",
+}  # fmt: skip
+RULES = [("no_worse", "no worse than today"), ("strict", "strict"), ("masked", "mask what is broken today")]
 
 
 class ApplicationForm(forms.Form):
@@ -44,3 +51,38 @@ class ApplicationForm(forms.Form):
         for name in ("name", "feeder", "bus", "phases", "charger_model", "charger_count", "wanted", "protocol"):
             facts[name] = data[name]
         return Request(**facts)
+
+
+class CloneForm(forms.Form):
+    """A copy of a study with something changed: starts as the study is."""
+
+    bus = forms.CharField(max_length=64)
+    import_kw = forms.FloatField(min_value=0, label="Import, kW")
+    export_kw = forms.FloatField(min_value=0, label="Export, kW")
+    hours = forms.TypedChoiceField(choices=[(288, "quick, 288 hours"), (8760, "all 8,760 hours")], coerce=int)
+    inverter = forms.ChoiceField(choices=[(name, INVERTER_WORDS.get(name, name)) for name in INVERTERS])
+    rule = forms.ChoiceField(choices=RULES, label="Rule for what is broken today")
+
+    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
+        asked = study.request
+        kwargs["initial"] = {
+            "bus": asked["bus"],
+            "import_kw": asked["import_w"] / 1000,
+            "export_kw": asked["export_w"] / 1000,
+            "hours": 288 if len(asked["hours"]) <= 288 else 8760,
+            "inverter": asked.get("inverter", "unity"),
+            "rule": asked["criteria"]["rule"],
+        }
+        super().__init__(*args, auto_id="clone-%s", **kwargs)
+
+    def change(self) -> Change:
+        """Return the change, in watts; raises InputError (NaN among them)."""
+        data = self.cleaned_data
+        return Change(
+            bus=data["bus"],
+            import_w=kilowatts_to_watts(data["import_kw"], where="import_kw"),
+            export_w=kilowatts_to_watts(data["export_kw"], where="export_kw"),
+            hours=data["hours"],
+            inverter=data["inverter"],
+            rule=data["rule"],
+        )

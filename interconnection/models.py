@@ -230,3 +230,6 @@ class Event(Frozen):
             super().save(*args, **kwargs)
             subject = f"application {self.application_id}" if self.application_id else "utility"
             audit.append(self.actor, self.action, subject, self.before, self.after)
+
+
+from interconnection.study_models import StudyLadder, StudySlice  # noqa: E402, F401

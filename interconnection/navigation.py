@@ -38,6 +38,7 @@ ROOMS = (
         "Planning desk",
         (
             Item("Applications", "queue", "q"),
+            Item("Studies", "studies", "s"),
             Item("Feeders", "feeders", "f"),
         ),
     ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import QuerySet
 
 from derms.agreement import Terms
 from derms.errors import NotFound
+from derms.grid.capacity import SLICE_HOURS
 from interconnection import states
 from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
@@ -60,3 +62,40 @@ def agreements_in_force(on: date, feeder_name: str | None = None) -> list[Terms]
         rows = rows.filter(offer__application__feeder__name=feeder_name)
     found = [row.terms for row in rows]
     return [terms for terms in found if terms.starts <= on and (terms.ends is None or on < terms.ends)]
+
+
+def studies(user: Any) -> QuerySet[Study]:
+    """Return the studies that a user may see, newest first, without the bulk of their answers."""
+    rows = Study.objects.select_related("application", "version__feeder").defer("result", "version__text")
+    return rows if sees_all(user) else rows.filter(application__applicant=user)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a study is: hours, hours a second, seconds left (None while unknown), and each slice's state."""
+
+    done: int
+    total: int
+    rate: float | None
+    left_s: float | None
+    slices: list[str]
+
+    @property
+    def percent(self) -> int:
+        """Return the share done, whole percent, rounded down."""
+        return 100 * self.done // max(1, self.total)
+
+
+def progress(row: Study, now: datetime) -> Progress:
+    """Return a study's progress at a time; the rate counts only what this run has done, not what it found done."""
+    parts = list(row.slices.values_list("first_hour", "hours", "created"))
+    found_done = sum(hours for _, hours, created in parts if row.started and created < row.started)
+    seconds = (now - row.started).total_seconds() if row.started and row.status == Study.RUNNING else 0.0
+    fresh = row.done_hours - found_done
+    rate = fresh / seconds if seconds > 0 and fresh > 0 else None
+    finished = {first for first, _, _ in parts}
+    starts = row.request["hours"][::SLICE_HOURS]
+    states = ["done" if row.status == Study.DONE or first in finished else "waiting" for first in starts]
+    return Progress(
+        row.done_hours, row.total_hours, rate, (row.total_hours - row.done_hours) / rate if rate else None, states
+    )

@@ -2,16 +2,28 @@
 
 from django.urls import path
 
-from interconnection import views
+from interconnection.views import applications, studies
 
 urlpatterns = [
-    path("", views.queue, name="queue"),
-    path("applications/new/", views.new_application, name="new-application"),
-    path("applications/<int:number>/", views.application, name="application"),
-    path("applications/<int:number>/study/", views.start_study, name="start-study"),
-    path("applications/<int:number>/offer/", views.issue_offer, name="issue-offer"),
-    path("applications/<int:number>/accept/", views.accept_offer, name="accept-offer"),
-    path("studies/<int:number>/progress/", views.study_progress, name="study-progress"),
-    path("feeders/", views.feeders, name="feeders"),
-    path("feeders/<slug:name>/", views.feeder, name="feeder"),
+    path("", applications.queue, name="queue"),
+    path("applications/new/", applications.new_application, name="new-application"),
+    path("applications/<int:number>/", applications.application, name="application"),
+    path("applications/<int:number>/study/", applications.start_study, name="start-study"),
+    path("applications/<int:number>/offer/", applications.issue_offer, name="issue-offer"),
+    path("applications/<int:number>/accept/", applications.accept_offer, name="accept-offer"),
+    path("studies/", studies.studies, name="studies"),
+    path("studies/compare/", studies.compare_studies, name="compare-studies"),
+    path("studies/<int:number>/", studies.study, name="study"),
+    path("studies/<int:number>/progress/", studies.study_progress, name="study-progress"),
+    path("studies/<int:number>/cancel/", studies.cancel_study, name="cancel-study"),
+    path("studies/<int:number>/resume/", studies.resume_study, name="resume-study"),
+    path("studies/<int:number>/clone/", studies.clone_study, name="clone-study"),
+    path("studies/<int:number>/ladder/", studies.order_ladder, name="order-ladder"),
+    path("studies/<int:number>/ladder/<slug:side>/", studies.study_ladder, name="study-ladder"),
+    path("studies/<int:number>/profile/", studies.study_profile, name="study-profile"),
+    path("studies/<int:number>/state.json", studies.study_state, name="study-state"),
+    path("studies/<int:number>/wires.json", studies.study_geometry, name="study-geometry"),
+    path("studies/<int:number>/hours.csv", studies.study_hours_csv, name="study-hours"),
+    path("feeders/", applications.feeders, name="feeders"),
+    path("feeders/<slug:name>/", applications.feeder, name="feeder"),
 ]

@@ -11,6 +11,7 @@ from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.ladder import ladder
 from derms.grid.opendss import Circuit
+from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
 from derms.sandbox.capacity_map import capacity_map
 
@@ -67,5 +68,6 @@ CALLS: dict[str, Call] = {
     "certificate": certificate,
     "capacity_map": capacity_map,
     "ladder": ladder,
+    "picture": picture,
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 
@@ -25,17 +25,22 @@ def run_study(
     workers: int | None = None,
     progress: Progress | None = None,
     cancelled: Callable[[], bool] | None = None,
+    kept: Mapping[int, Slice] | None = None,
+    on_slice: Callable[[int, Slice], None] | None = None,
 ) -> StudyResult:
     """Run a study of an emitted model in up to `workers` children (default: one a core).
 
-    `progress(done, total)` in hours. Raises what the study raises, or Conflict when cancelled.
+    `progress(done, total)` in hours. `kept`: slices of an earlier run of the same request by their first hour, not run
+    again; `on_slice(first_hour, slice)` hears of each new one, from a worker's thread. Raises what the study raises, or
+    Conflict when cancelled.
     """
     waiting: SimpleQueue[tuple[int, ...]] = SimpleQueue()
-    parts_to_do = slices(request.hours)
+    kept = kept or {}
+    parts_to_do = [hours for hours in slices(request.hours) if not _fits(kept.get(hours[0]), hours)]
     for part_hours in parts_to_do:
         waiting.put(part_hours)
     count = max(1, min(workers or os.cpu_count() or 1, len(parts_to_do)))
-    counter = _Counter(len(request.hours), progress)
+    counter = _Counter(len(request.hours), progress, done=len(request.hours) - sum(map(len, parts_to_do)))
     stop = threading.Event()
 
     def work() -> tuple[list[Slice], list[str]]:
@@ -53,6 +58,8 @@ def run_study(
                 arguments = {"request": request.to_dict(), "hours": list(part)}
                 raw = feeder.call("study_hours", arguments, timeout_s=SLICE_S, progress=counter.slice())
                 done.append(Slice.from_dict(raw))
+                if on_slice is not None:
+                    on_slice(part[0], done[-1])
         return done, findings
 
     with ThreadPoolExecutor(count) as pool:
@@ -65,14 +72,19 @@ def run_study(
     if stop.is_set():
         raise Conflict("the study was cancelled", where="study")
     parts = [part for result, _ in results for part in result]
+    parts += [kept[hours[0]] for hours in slices(request.hours) if _fits(kept.get(hours[0]), hours)]
     return merge(request, parts, findings=results[0][1], model_sha256=model_sha256)
+
+
+def _fits(part: Slice | None, hours: tuple[int, ...]) -> bool:
+    return part is not None and tuple(sorted(hour.hour for hour in part.hours)) == tuple(hours)
 
 
 class _Counter:
     """Adds up the hours that all children have done."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self._total, self._progress, self._done = total, progress, 0
+    def __init__(self, total: int, progress: Progress | None, *, done: int = 0) -> None:
+        self._total, self._progress, self._done = total, progress, done
         self._lock = threading.Lock()
 
     def slice(self) -> Progress:

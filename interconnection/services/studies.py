@@ -6,17 +6,19 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from queue import SimpleQueue
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
 
 from derms.errors import Conflict, HeadroomError, InputError
-from derms.grid.capacity import ENGINE_VERSION, StudyRequest, StudyResult, inputs_sha256
+from derms.grid.capacity import ENGINE_VERSION, Slice, StudyRequest, StudyResult, inputs_sha256
 from derms.grid.criteria import CriteriaSettings
 from derms.sandbox.study_pool import run_study
 from interconnection.models import Application, FeederVersion, Study
 from interconnection.services.applications import move
+from interconnection.study_models import StudySlice
 from interconnection.upgrades import upgrade_avoided
 
 QUICK_HOURS = 288
@@ -67,15 +69,16 @@ def order_study(
 
 def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Study:
     """Run a queued study; a second worker that gets the same job finds it taken and leaves it alone."""
+    kept = {row.first_hour: Slice.from_dict(row.data) for row in StudySlice.objects.filter(study=study_id)}
     taken = Study.objects.filter(pk=study_id, status__in=(Study.QUEUED, Study.FAILED)).update(
-        status=Study.RUNNING, started=timezone.now(), error="", done_hours=0
+        status=Study.RUNNING, started=timezone.now(), error="", done_hours=sum(len(part.hours) for part in kept.values())
     )
     study = Study.objects.select_related("version", "application").get(pk=study_id)
     if not taken:
         return study
     request = StudyRequest.from_dict(study.request)
     try:
-        result = _run(study, request, progress, workers)
+        result = _run(study, request, progress, workers, kept)
     except HeadroomError as error:
         status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
         Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
@@ -86,6 +89,7 @@ def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None
         done_hours=len(request.hours),
         finished=timezone.now(),
     )
+    StudySlice.objects.filter(study=study_id).delete()  # the answer holds them now
     study.refresh_from_db()
     return study
 
@@ -130,10 +134,12 @@ def fleet_need(hourly_kw: list[float], need_kwh_a_day: float) -> dict[str, Any]:
 
 
 def _run(
-    study: Study, request: StudyRequest, progress: Callable[[int, int], None] | None, workers: int | None
-) -> StudyResult:
-    """Run the study in a thread; this thread alone talks to the database: progress out, cancellation in."""
-    stop, state = threading.Event(), {"done": 0}
+    study: Study, request: StudyRequest, progress: Callable[[int, int], None] | None, workers: int | None,
+    kept: dict[int, Slice],
+) -> StudyResult:  # fmt: skip
+    """Run the study in a thread; this thread alone talks to the database: progress and slices out, cancellation in."""
+    stop, state = threading.Event(), {"done": study.done_hours}
+    finished: SimpleQueue[tuple[int, Slice]] = SimpleQueue()
 
     def report(done: int, total: int) -> None:
         state["done"] = done
@@ -150,9 +156,22 @@ def _run(
             workers=workers,
             progress=report,
             cancelled=stop.is_set,
+            kept=kept,
+            on_slice=lambda first, part: finished.put((first, part)),
         )
         while not wait([future], timeout=REPORT_EVERY_S).done:
             if rows.filter(status=Study.CANCELLED).exists():
                 stop.set()
             rows.update(done_hours=state["done"])
+            _keep(study, finished)
+        _keep(study, finished)
         return future.result()
+
+
+def _keep(study: Study, finished: SimpleQueue[tuple[int, Slice]]) -> None:
+    """Write the slices that the workers have handed over."""
+    while not finished.empty():
+        first, part = finished.get()
+        StudySlice.objects.update_or_create(
+            study=study, first_hour=first, defaults={"hours": len(part.hours), "data": part.to_dict()}
+        )

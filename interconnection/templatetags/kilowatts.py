@@ -13,3 +13,9 @@ def kw(watts: int) -> str:
     tenths = int(watts) // 100
     whole, part = divmod(tenths, 10)
     return f"{whole:,}.{part}" if part else f"{whole:,}"
+
+
+@register.filter
+def spaced(text: str) -> str:
+    """Return a program's name as words: underscores become spaces."""
+    return str(text).replace("_", " ")

@@ -27,7 +27,7 @@ COLUMNS = (
     ("failsafe_minutes", "failsafe, min"),
 )
 CSS = (Path(__file__).parent / "report.css").read_text() + "".join(
-    f".level-{level}{{fill-opacity:{0.06 + level * 0.07:.2f}}}" for level in range(11)
+    f".level-{level}{{fill-opacity:{0.06 + (10 - level) * 0.07:.2f}}}" for level in range(11)
 )
 
 

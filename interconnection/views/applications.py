@@ -13,9 +13,8 @@ from django.shortcuts import redirect, render
 
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError, NotFound
-from interconnection import queries, roles
+from interconnection import queries, roles, study_page
 from interconnection.api import order
-from interconnection.charts import cells, duration_curve, heat_map
 from interconnection.forms import ApplicationForm
 from interconnection.models import Study
 from interconnection.services import applications as application_services
@@ -65,36 +64,13 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
         "application": found,
         "study": study,
         "answer": answer,
-        "sides": _sides(answer) if answer else [],
+        "sides": study_page.sides(answer) if answer else [],
         "offer": found.offers.select_related("study").first(),
         "events": found.events.all(),
         "engineer": roles.has(request.user, roles.ENGINEER),
         "owner": found.applicant_id == request.user.pk,
     }
     return render(request, "interconnection/application.html", context)
-
-
-def _sides(answer: dict[str, Any]) -> list[dict[str, Any]]:
-    hourly = answer["hourly"]
-    found = []
-    for side in ("import", "export"):
-        grid = cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"])
-        found.append(
-            {
-                "name": side,
-                "asked": answer[f"{side}_kw"],
-                "firm": answer[f"firm_{side}_kw"],
-                "flexible": answer[f"flexible_{side}_kw"],
-                "limited_hours": answer[f"limited_hours_{side}"],
-                "limited_percent": answer[f"limited_energy_percent_{side}"],
-                "binding": answer[f"binding_{side}"],
-                "attribution": list(answer["binding_hours"][side].items())[:6],
-                "heat_map": heat_map(grid, answer[f"{side}_kw"], f"{side} limit by month and hour of day"),
-                "duration": duration_curve(hourly[f"{side}_kw"], answer[f"{side}_kw"], f"{side} limit duration curve"),
-                "cells": grid,
-            }
-        )
-    return found
 
 
 @access(post=(roles.ENGINEER,))
@@ -106,19 +82,6 @@ def start_study(request: HttpRequest, number: int) -> HttpResponse:
     except HeadroomError as error:
         messages.error(request, f"{error.what}. {error.remedy}")
     return redirect("application", number=number)
-
-
-@access(get=SIGNED_IN)
-def study_progress(request: HttpRequest, number: int) -> HttpResponse:
-    """The study's progress as a fragment that asks again until it is done."""
-    try:
-        study = queries.study(request.user, number)
-    except NotFound as error:
-        raise Http404 from error
-    answer = render(request, "interconnection/_progress.html", {"study": study})
-    if study.status in (Study.DONE, Study.FAILED, Study.CANCELLED):
-        answer["HX-Refresh"] = "true"
-    return answer
 
 
 @access(post=(roles.ENGINEER,))

@@ -1,0 +1,128 @@
+"""A study in hand: cancel it, let it go on, copy it with a change, climb its upgrade ladder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from derms.errors import Conflict, HeadroomError, InputError
+from derms.grid.capacity import StudyRequest
+from derms.sandbox.confine import Bounds
+from derms.sandbox.feeder_process import FeederProcess
+from interconnection.models import Event, Study
+from interconnection.services.studies import order_study, study_hours
+from interconnection.study_models import StudyLadder
+from interconnection.upgrades import priced
+
+LADDER_S = 36_000
+REPORT_EVERY = 288
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a copy of a study does otherwise; None keeps what the study has."""
+
+    bus: str | None = None
+    import_w: int | None = None
+    export_w: int | None = None
+    hours: int | None = None
+    inverter: str | None = None
+    rule: str | None = None
+
+
+def cancel(study: Study, *, actor: str) -> None:
+    """Stop a study that waits or runs; its worker notices within a second, and finished slices stay."""
+    if not Study.objects.filter(pk=study.pk, status__in=(Study.QUEUED, Study.RUNNING)).update(
+        status=Study.CANCELLED, finished=timezone.now()
+    ):
+        raise Conflict("the study neither waits nor runs", where="study", remedy="Look at it again.")
+    _note(study, actor, "cancel_study")
+
+
+def go_on(study: Study, *, actor: str) -> None:
+    """Queue a cancelled or failed study again: slices that are done are not run a second time."""
+    with transaction.atomic():
+        if not Study.objects.filter(pk=study.pk, status__in=(Study.CANCELLED, Study.FAILED)).update(
+            status=Study.QUEUED, error="", finished=None
+        ):
+            raise Conflict("only a cancelled or failed study can go on", where="study", remedy="Look at it again.")
+        _note(study, actor, "resume_study")
+        transaction.on_commit(lambda: async_task("interconnection.tasks.run", study.pk))
+
+
+def clone(study: Study, change: Change, *, actor: str) -> Study:
+    """Order a copy of a study with something changed, on the feeder's newest model; raises InputError."""
+    old = StudyRequest.from_dict(study.request)
+    version = study.version.feeder.versions.first()
+    assert version is not None
+    count = change.hours or len(old.hours)
+    bus = (change.bus or old.bus).lower()
+    known = {entry[0]: entry[1] for entry in version.description["buses"]}
+    if bus not in known or set(old.phases) - set(known[bus]):
+        raise InputError(
+            f"feeder {version.feeder.name} has no bus {bus!r} with these phases", where="bus",
+            remedy="The map shows the buses' names.",
+        )  # fmt: skip
+    request = replace(
+        old, bus=bus,
+        import_w=old.import_w if change.import_w is None else change.import_w,
+        export_w=old.export_w if change.export_w is None else change.export_w,
+        hours=study_hours(count, version.description["hours"]),
+        inverter=change.inverter or old.inverter,
+        criteria=replace(old.criteria, rule=change.rule or old.criteria.rule),
+    )  # fmt: skip
+    with transaction.atomic():
+        copy = order_study(version, request, actor=actor)
+        Study.objects.filter(pk=copy.pk).update(application=study.application)
+        _note(study, actor, "clone_study", copy=copy.pk)
+        transaction.on_commit(lambda: async_task("interconnection.tasks.run", copy.pk))
+    return copy
+
+
+def order_ladder(study: Study, side: str, *, actor: str) -> StudyLadder:
+    """Queue the search for what would make one side of a finished study firm; a second order finds the first."""
+    if study.status != Study.DONE:
+        raise Conflict("the study is not done", where="study", remedy="Wait for it, or let it go on.")
+    if side not in ("import", "export") or not study.request[f"{side}_w"]:
+        raise InputError("the ladder climbs a side that is asked for", where="side", remedy="import or export")
+    with transaction.atomic():
+        ladder, new = StudyLadder.objects.get_or_create(study=study, side=side)
+        if not new and ladder.status == StudyLadder.FAILED:
+            StudyLadder.objects.filter(pk=ladder.pk).update(status=StudyLadder.QUEUED, error="", done=0)
+            new = True
+        if new:
+            _note(study, actor, "order_ladder", side=side)
+            transaction.on_commit(lambda: async_task("interconnection.tasks.climb", ladder.pk))
+    return ladder
+
+
+def climb(ladder_id: int) -> StudyLadder:
+    """Search a queued ladder in a confined child; a second worker leaves it alone."""
+    rows = StudyLadder.objects.filter(pk=ladder_id)
+    taken = rows.filter(status=StudyLadder.QUEUED).update(status=StudyLadder.RUNNING)
+    ladder = rows.select_related("study__version").get()
+    if not taken:
+        return ladder
+    request = StudyRequest.from_dict(ladder.study.request)
+    sided = replace(request, import_w=0) if ladder.side == "export" else replace(request, export_w=0)
+    try:
+        with FeederProcess(ladder.study.version.text, bounds=Bounds(cpu_s=LADDER_S)) as feeder:
+            found = feeder.call(
+                "ladder", {"request": sided.to_dict(), "side": ladder.side}, timeout_s=LADDER_S,
+                progress=lambda done, total: rows.update(done=done, total=total),
+            )  # fmt: skip
+    except HeadroomError as error:
+        rows.update(status=StudyLadder.FAILED, error=str(error))
+        raise
+    rows.update(status=StudyLadder.DONE, result=priced(found))
+    ladder.refresh_from_db()
+    return ladder
+
+
+def _note(study: Study, actor: str, action: str, **after: Any) -> None:
+    if study.application is not None:
+        Event.objects.create(application=study.application, actor=actor, action=action, after={"study": study.pk, **after})

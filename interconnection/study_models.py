@@ -1,0 +1,45 @@
+"""What a study keeps beside its answer: finished slices, so that a cancelled run goes on, and upgrade ladders."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class StudySlice(models.Model):
+    """Some hours of a study that is not merged yet, by their first hour."""
+
+    study = models.ForeignKey("interconnection.Study", models.CASCADE, related_name="slices")
+    first_hour = models.PositiveIntegerField()
+    hours = models.PositiveIntegerField()
+    data = models.JSONField()
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["first_hour"]
+        constraints = [models.UniqueConstraint(fields=["study", "first_hour"], name="one_row_a_slice")]
+
+    def __str__(self) -> str:
+        return f"slice {self.first_hour} of study {self.study_id}"
+
+
+class StudyLadder(models.Model):
+    """The upgrade ladder of one side of a study: what binds, what mends it, what that frees and costs."""
+
+    QUEUED, RUNNING, DONE, FAILED = "queued", "running", "done", "failed"
+
+    study = models.ForeignKey("interconnection.Study", models.CASCADE, related_name="ladders")
+    side = models.CharField(max_length=8, choices=[("import", "import"), ("export", "export")])
+    status = models.CharField(
+        max_length=16, default=QUEUED, choices=[(s, s) for s in ("queued", "running", "done", "failed")]
+    )
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=1)
+    result = models.JSONField(null=True, blank=True)
+    error = models.TextField(blank=True)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["study", "side"], name="one_ladder_a_side")]
+
+    def __str__(self) -> str:
+        return f"{self.side} ladder of study {self.study_id}"

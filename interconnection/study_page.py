@@ -1,0 +1,138 @@
+"""A study's answer arranged for people: one object a side, with its pictures and the cells of its tables. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from interconnection import charts
+
+MOST_BARS = 8
+
+
+@dataclass(frozen=True)
+class Side:
+    """Import or export of one study; kW."""
+
+    name: str
+    asked: float
+    firm: float
+    flexible: float
+    limited_hours: int
+    limited_percent: float
+    binding: dict[str, Any]
+    upgrade: dict[str, Any] | None
+    grid: list[charts.Cell]
+    values: list[float]
+    attribution: list[tuple[str, int]]
+    largest_step: dict[str, Any] | None
+    ramp_needed: bool
+
+    @property
+    def track(self) -> str:
+        """Return what the tariff calls this side."""
+        return "Service (import)" if self.name == "import" else "Interconnection (export)"
+
+    @property
+    def months(self) -> list[tuple[str, list[charts.Cell | None]]]:
+        """Return the table twin of the heat map."""
+        return charts.rows(self.grid)
+
+    @property
+    def heat_map(self) -> str:
+        """Return the 12 × 24 picture."""
+        return charts.heat_map(
+            self.grid, self.asked, f"{self.name} limit by month and hour of day, of {self.asked:g} kW asked"
+        )
+
+    @property
+    def duration(self) -> str:
+        """Return the limit duration curve."""
+        return charts.duration_curve(self.values, self.asked, f"{self.name} limit duration curve", self.firm)
+
+    @property
+    def curtailment(self) -> str:
+        """Return the curtailment duration curve, "" where nothing is curtailed."""
+        return charts.curtailment_curve(self.values, self.asked, f"{self.name} curtailment duration curve")
+
+    @property
+    def bars(self) -> str:
+        """Return what binds, in hours, as bars."""
+        shown = [(name, float(hours), f"{hours:,} h") for name, hours in self.attribution[:MOST_BARS]]
+        return charts.bars(shown, f"hours in which each element binds the {self.name}")
+
+    @property
+    def quantiles(self) -> list[tuple[str, float]]:
+        """Return the limit that is there in so many of the hours: the table twin of the duration curve."""
+        ordered = sorted(self.values)
+        most = len(ordered) - 1
+        shares = (("all", 0.0), ("99 %", 0.01), ("95 %", 0.05), ("90 %", 0.1), ("75 %", 0.25), ("half", 0.5))
+        return [(name, ordered[int(share * most)]) for name, share in shares]
+
+
+def sides(answer: dict[str, Any]) -> list[Side]:
+    """Return import and export of a finished study, without a side that nobody asked for."""
+    hourly, found = answer["hourly"], []
+    upgrades = {item["side"]: item for item in answer.get("upgrade_avoided", [])}
+    for side in ("import", "export"):
+        if not answer[f"{side}_kw"]:
+            continue
+        found.append(
+            Side(
+                name=side,
+                asked=answer[f"{side}_kw"],
+                firm=answer[f"firm_{side}_kw"],
+                flexible=answer[f"flexible_{side}_kw"],
+                limited_hours=answer[f"limited_hours_{side}"],
+                limited_percent=answer[f"limited_energy_percent_{side}"],
+                binding=answer[f"binding_{side}"],
+                upgrade=upgrades.get(side),
+                grid=charts.cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"]),
+                values=hourly[f"{side}_kw"],
+                attribution=list(answer["binding_hours"][side].items()),
+                largest_step=answer.get("largest_step", {}).get(side),
+                ramp_needed=bool(answer.get("ramp_limit_needed", {}).get(side)),
+            )
+        )
+    return found
+
+
+COMPARED = (
+    ("firm_import_kw", "Firm import, kW"),
+    ("flexible_import_kw", "Flexible import, kW"),
+    ("limited_hours_import", "Import limited, hours"),
+    ("limited_energy_percent_import", "Import energy curtailed, %"),
+    ("firm_export_kw", "Firm export, kW"),
+    ("flexible_export_kw", "Flexible export, kW"),
+    ("limited_hours_export", "Export limited, hours"),
+    ("limited_energy_percent_export", "Export energy curtailed, %"),
+)
+INPUTS = ("feeder", "model_sha256", "bus", "phases", "import_kw", "export_kw", "hours", "rule", "engine")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of a comparison; `change` is None where the two are no numbers."""
+
+    name: str
+    one: Any
+    two: Any
+    change: float | None
+
+
+def compare(one: dict[str, Any], two: dict[str, Any], requests: Sequence[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
+    """Return which inputs differ and how each figure of the answer moves from the first study to the second."""
+    inputs = [Row(name.replace("_", " "), one[name], two[name], None) for name in INPUTS if one[name] != two[name]]
+    if requests[0].get("inverter") != requests[1].get("inverter"):
+        inputs.append(Row("inverter", requests[0].get("inverter"), requests[1].get("inverter"), None))
+    first, second = requests[0].get("criteria", {}), requests[1].get("criteria", {})
+    for key in sorted(set(first) | set(second)):
+        if first.get(key) != second.get(key) and key != "rule":
+            inputs.append(Row(f"criterion {key}", first.get(key), second.get(key), None))
+    figures = [Row(words, one[key], two[key], round(two[key] - one[key], 3)) for key, words in COMPARED]
+    for side in ("import", "export"):
+        named = [f"{item['criterion'] or 'nothing'} {item['element']}".strip() for item in
+                 (one[f"binding_{side}"], two[f"binding_{side}"])]  # fmt: skip
+        figures.append(Row(f"Binds the {side}", *named, None))
+    return inputs, figures
