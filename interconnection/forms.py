@@ -73,7 +73,7 @@ class CloneForm(forms.Form):
             "inverter": asked.get("inverter", "unity"),
             "rule": asked["criteria"]["rule"],
         }
-        super().__init__(*args, auto_id="clone-%s", **kwargs)
+        super().__init__(*args, **(kwargs | {"auto_id": "clone-%s"}))
 
     def change(self) -> Change:
         """Return the change, in watts; raises InputError (NaN among them)."""

@@ -132,7 +132,10 @@ def compare(one: dict[str, Any], two: dict[str, Any], requests: Sequence[dict[st
             inputs.append(Row(f"criterion {key}", first.get(key), second.get(key), None))
     figures = [Row(words, one[key], two[key], round(two[key] - one[key], 3)) for key, words in COMPARED]
     for side in ("import", "export"):
-        named = [f"{item['criterion'] or 'nothing'} {item['element']}".strip() for item in
-                 (one[f"binding_{side}"], two[f"binding_{side}"])]  # fmt: skip
-        figures.append(Row(f"Binds the {side}", *named, None))
+        figures.append(Row(f"Binds the {side}", _bound(one, side), _bound(two, side), None))
     return inputs, figures
+
+
+def _bound(answer: dict[str, Any], side: str) -> str:
+    item = answer[f"binding_{side}"]
+    return f"{item['criterion'] or 'nothing'} {item['element']}".strip()

@@ -24,7 +24,7 @@ def voltage_profile(
     """
     which = 2 if with_site else 1
     place = {bus[0]: number for number, bus in enumerate(buses)}
-    far = [
+    far: list[float | None] = [
         distance if scope == "all" or bus[2] > LOW_VOLTAGE_V or bus[0] == site else None
         for bus, distance in zip(buses, state["distance"], strict=True)
     ]
@@ -38,10 +38,13 @@ def voltage_profile(
     strokes: dict[int, list[str]] = {1: [], 2: [], 3: []}
     for element in elements:
         one, two = place.get(element[4]), place.get(element[5])
-        if one is None or two is None or far[one] is None or far[two] is None:
+        if one is None or two is None:
+            continue
+        start, end = far[one], far[two]
+        if start is None or end is None:
             continue
         for phase in set(volts[one]) & set(volts[two]):
-            ends = (frame.x(far[one]), frame.y(volts[one][phase]), frame.x(far[two]), frame.y(volts[two][phase]))
+            ends = (frame.x(start), frame.y(volts[one][phase]), frame.x(end), frame.y(volts[two][phase]))
             strokes[phase].append(f"M{ends[0]:.0f} {ends[1]:.1f}L{ends[2]:.0f} {ends[3]:.1f}")
     parts = [opening(WIDTH, HEIGHT, title)]
     parts.append(
@@ -56,8 +59,8 @@ def voltage_profile(
         if drawn:
             parts.append(f'<path class="{STYLES[phase]} thin" d="{"".join(drawn)}"/>')
     mine = place.get(site)
-    if mine is not None and far[mine] is not None:
-        x = frame.x(far[mine])
+    if mine is not None and (at := far[mine]) is not None:
+        x = frame.x(at)
         for value in volts[mine].values():
             parts.append(f'<circle class="dot here" cx="{x:.1f}" cy="{frame.y(value):.1f}" r="4"/>')
         parts.append(words(x, frame.y(min(volts[mine].values())) + 16, f"bus {site}", "middle", "strong"))

@@ -59,7 +59,6 @@ def clone(study: Study, change: Change, *, actor: str) -> Study:
     old = StudyRequest.from_dict(study.request)
     version = study.version.feeder.versions.first()
     assert version is not None
-    count = change.hours or len(old.hours)
     bus = (change.bus or old.bus).lower()
     known = {entry[0]: entry[1] for entry in version.description["buses"]}
     if bus not in known or set(old.phases) - set(known[bus]):
@@ -71,7 +70,7 @@ def clone(study: Study, change: Change, *, actor: str) -> Study:
         old, bus=bus,
         import_w=old.import_w if change.import_w is None else change.import_w,
         export_w=old.export_w if change.export_w is None else change.export_w,
-        hours=study_hours(count, version.description["hours"]),
+        hours=study_hours(change.hours, version.description["hours"]) if change.hours else old.hours,
         inverter=change.inverter or old.inverter,
         criteria=replace(old.criteria, rule=change.rule or old.criteria.rule),
     )  # fmt: skip
@@ -109,11 +108,15 @@ def climb(ladder_id: int) -> StudyLadder:
         return ladder
     request = StudyRequest.from_dict(ladder.study.request)
     sided = replace(request, import_w=0) if ladder.side == "export" else replace(request, export_w=0)
+
+    def report(done: int, total: int) -> None:
+        rows.update(done=done, total=total)
+
     try:
         with FeederProcess(ladder.study.version.text, bounds=Bounds(cpu_s=LADDER_S)) as feeder:
             found = feeder.call(
                 "ladder", {"request": sided.to_dict(), "side": ladder.side}, timeout_s=LADDER_S,
-                progress=lambda done, total: rows.update(done=done, total=total),
+                progress=report,
             )  # fmt: skip
     except HeadroomError as error:
         rows.update(status=StudyLadder.FAILED, error=str(error))

@@ -119,8 +119,6 @@ def study_ladder(request: HttpRequest, number: int, side: str) -> HttpResponse:
     """One side's upgrade ladder as a fragment that asks again while it is searched."""
     found = or_404(queries.study, request.user, number)
     ladder = found.ladders.filter(side=side).first()
-    if ladder is None:
-        raise Http404
     return render(request, "interconnection/_ladder.html", {"study": found, "ladder": ladder, "side": side})
 
 
@@ -134,7 +132,8 @@ def compare_studies(request: HttpRequest) -> HttpResponse:
     context["numbers_named"] = [("one", "First", numbers[0]), ("two", "Second", numbers[1])]
     if len(found) == 2 and all(row.status == Study.DONE for row in found):
         answers = [json.loads(row.result) for row in found]
-        context["inputs"], context["figures"] = study_page.compare(*answers, [row.request for row in found])
+        requests = [row.request for row in found]
+        context["inputs"], context["figures"] = study_page.compare(answers[0], answers[1], requests)
         context["pairs"] = list(zip(found, [study_page.sides(answer) for answer in answers], strict=True))
     return render(request, "interconnection/compare.html", context)
 
