@@ -29,6 +29,8 @@ INVERTERS: dict[str, tuple[tuple[float, float], ...]] = {
     "volt_var_b": ((0.92, -0.44), (0.98, 0.0), (1.02, 0.0), (1.08, 0.44)),
 }
 """Volt-var curves: per unit volts, var absorbed per VA of nameplate. The defaults of IEEE 1547-2018 categories A and B."""
+VOLT_WATT = ((1.06, 1.0), (1.10, 0.2))
+"""Volt-watt: full power up to 1.06 pu, a fifth from 1.10 pu on (the defaults that the DISCO and i2x tools carry)."""
 ENGINES = {"arrays": ENGINE_VERSION, "opendss": "headroom-opendss-1"}
 SLICE_HOURS = 288
 RESOLUTION_W = 500.0
@@ -51,6 +53,7 @@ class StudyRequest:
     power_factor: float = 1.0
     engine: str = "arrays"
     inverter: str = "unity"
+    volt_watt: bool = False
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -78,6 +81,10 @@ class StudyRequest:
     def to_dict(self) -> dict[str, Any]:
         """Return the request as plain data in canonical form."""
         return asdict(self) | {"criteria": self.criteria.to_dict()}
+
+    def volt_watt_curve(self) -> tuple[tuple[float, float], ...]:
+        """Return the inverter's volt-watt points: per unit volts, part of the export rating; empty when it is off."""
+        return VOLT_WATT if self.volt_watt else ()
 
     def volt_var(self) -> tuple[tuple[float, float], ...]:
         """Return the inverter's volt-var points: per unit volts, var absorbed by the whole site."""

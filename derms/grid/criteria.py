@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from derms.errors import InputError
 from derms.grid.opendss import Circuit, Snapshot
-from derms.units import finite
+from derms.units import finite, watts
 
 FloatArray = NDArray[np.float64]
 
@@ -35,6 +35,13 @@ class CriteriaSettings:
     0 counts every element. `slack_pu`: by how much a state may differ from the base and still be "no worse".
     `rapid_change_pu`, `rapid_change_lv_pu`: the largest voltage change that a step of the site's own power may make at its
     bus (medium and low voltage). It gives the largest step, and with it a ramp limit; it cuts no power.
+
+    The next are off while None or empty, and then judged and shown all the same (see `judge`):
+    `unbalance_pu`: the largest voltage unbalance of a three-phase bus; `regulator_band_share`: how far the site may move a
+    regulated voltage, of the regulator's bandwidth; `reverse_regulator_w`: the largest flow back through a regulator whose
+    control does not know it; `upstream_import_w`, `upstream_export_w`: what the network above takes and gives at the head,
+    one value an hour (1, 24 or 8,760 of them, repeated). Protection: `fault_rise`, `interrupting_share`, `reach_loss`, and
+    `fault_current_pu`, what the site's inverters feed into a fault, of their rated current.
     """
 
     v_low_pu: float = 0.95
@@ -47,6 +54,16 @@ class CriteriaSettings:
     slack_pu: float = SAME
     rapid_change_pu: float = 0.03
     rapid_change_lv_pu: float = 0.05
+    unbalance_pu: float | None = None
+    regulator_band_share: float | None = None
+    reverse_regulator_w: int | None = None
+    upstream_import_w: tuple[int, ...] = ()
+    upstream_export_w: tuple[int, ...] = ()
+    fault_rise: float | None = None
+    interrupting_share: float | None = None
+    reach_loss: float | None = None
+    fault_current_pu: float = 1.2
+    interrupting_amps: tuple[tuple[str, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0.5 < finite(self.v_low_pu, where="v_low_pu") < finite(self.v_high_pu, where="v_high_pu") < 1.5:
@@ -61,6 +78,25 @@ class CriteriaSettings:
             raise InputError("participation is a share in 0..1", where="participation")
         if not 0.0 <= finite(self.slack_pu, where="slack_pu") <= 0.02:
             raise InputError("the slack of 'no worse' is outside 0..0.02 pu", where="slack_pu")
+        self._check_extras()
+
+    def _check_extras(self) -> None:
+        for name, most in (
+            ("unbalance_pu", 0.2), ("regulator_band_share", 2.0), ("fault_rise", 1.0), ("interrupting_share", 1.0),
+            ("reach_loss", 1.0), ("fault_current_pu", 5.0),
+        ):  # fmt: skip
+            value = getattr(self, name)
+            if value is not None and not 0.0 < finite(value, where=name) <= most:
+                raise InputError(f"{value:g} is outside 0..{most:g}", where=name)
+        for name in ("upstream_import_w", "upstream_export_w"):
+            series = tuple(watts(value, where=name) for value in getattr(self, name))
+            if len(series) not in (0, 1, 24, 8760):
+                raise InputError(f"{len(series)} values", where=name, remedy="Give 1, 24 (a day) or 8,760 (a year).")
+            object.__setattr__(self, name, series)
+        ratings = tuple(
+            (str(name).lower(), finite(amps, where="interrupting_amps")) for name, amps in self.interrupting_amps
+        )
+        object.__setattr__(self, "interrupting_amps", ratings)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain data, for hashing and records."""

@@ -10,10 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from derms.errors import NotConverged
 from derms.grid.extraction import AGREES_PU, Extraction
-from derms.grid.groups_kernel import settle_lanes
+from derms.grid.groups_kernel import settle_lanes, site_points
 from derms.grid.hosting import TOLERANCE_W, Candidates, Limits, Watch, limits_of, row_currents
 from derms.grid.lanes import WIDTH
 from derms.grid.limits_kernel import find_limits, workspace
@@ -197,6 +198,20 @@ class HourGroup:
         """Return the site's largest import and export in each hour of the group."""
         watched, base_rows = limits_of(self.network, watching, self.volts)
         return self._find(watched, base_rows, site, cap_w, probe, tolerance_w)
+
+    def at(self, site: Candidates, watts: FloatArray) -> tuple[ComplexArray, ComplexArray, NDArray[np.bool_]]:
+        """Return the hours with the site at `watts` (hours,), import positive: voltages (n, hours), dV/dP at the base
+        (volts a watt), and which hours have a solution."""
+        count, share = len(self.hours), np.full(WIDTH, 1.0 / site.phases[0])
+        power = np.full(WIDTH, float(watts[-1]))
+        power[:count] = watts
+        volts, tangent = np.empty_like(self.flat), np.empty_like(self.flat)
+        good = site_points(
+            self.reference, self.p, self.q, self.flat, np.repeat(site.nodes[:1], WIDTH, axis=0), share,
+            share * site.var_per_watt, site.volt_var, power, workspace(self.network.size), volts, tangent,
+        )  # fmt: skip
+        whole, moved = (item[0::2, :count] + 1j * item[1::2, :count] for item in (volts, tangent))
+        return whole, moved, good[:count]
 
     def largest_steps(self, site: Candidates, change_pu: float, cap_w: tuple[float, float]) -> FloatArray:
         """Return the largest step of power from nothing, (2, hours) watts, that changes no voltage at the site by more."""

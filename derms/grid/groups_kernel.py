@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from derms.grid.lanes import WIDTH
-from derms.grid.limits_kernel import find_limits, settle_point
-from derms.grid.powerflow import complete
+from derms.grid.lanes import WIDTH, load, spread, store
+from derms.grid.limits_kernel import CHANGE, find_limits, first_tangent, jump, settle_point
+from derms.grid.powerflow import complete, path_to_tail
 
 
 @njit(cache=True, nogil=True)
@@ -43,3 +43,32 @@ def settle_lanes(ref, p, q, voltage, work):  # type: ignore[no-untyped-def]
     )
     complete(ref, marked, voltage, rhs)
     return fine
+
+
+@njit(cache=True, nogil=True)
+def site_points(  # type: ignore[no-untyped-def]
+    ref, p, q, base, nodes, p_share, q_share, curve, power, work, out, tangent
+):
+    """Solve sixteen cases with the site at `power` (16,) watts, import positive; return which lanes are exact.
+
+    Fills `out` (2n, 16) with the voltages, and `tangent` (2n, 16) with dV/dP at the base, volts a watt of import.
+    """
+    voltage, rhs, first, marked, path_store, small = work
+    size = ref.factors.row_start.size - 1
+    count = path_to_tail(ref.factors.parent, ref.factors.tail, nodes, marked, path_store)
+    path = path_store[:count]
+    first_tangent(ref.factors, base, nodes, p_share, q_share, path, first)
+    for i in range(2 * size):
+        store(voltage, i, load(base, i) + spread(0.0))
+    small[5:8] = 0.0
+    at = np.empty((1, WIDTH))
+    at[0, :] = power
+    jump(ref, base, first, at, 1.0, path, voltage)
+    fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
+    settle_point(ref, p, q, nodes, p_share, q_share, power, curve, path, voltage, rhs, small, CHANGE, fine, exact)
+    complete(ref, marked, voltage, rhs)
+    for m in range(count):
+        marked[path[m]] = False
+    out[:] = voltage
+    tangent[:] = first
+    return exact

@@ -63,7 +63,7 @@ def find_limits(  # type: ignore[no-untyped-def]
     size = f.row_start.size - 1
     count = path_to_tail(f.parent, f.tail, nodes, marked, path_store)
     path = path_store[:count]
-    _first_tangent(f, base, nodes, p_share, q_share, path, first)
+    first_tangent(f, base, nodes, p_share, q_share, path, first)
     far, best, code = np.full((1, WIDTH), np.inf), np.zeros((1, WIDTH)), np.zeros((1, WIDTH))
     for side in range(2):
         sign = 1.0 if side == 0 else -1.0
@@ -85,7 +85,7 @@ def find_limits(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _first_tangent(f, base, nodes, p_share, q_share, path, first):  # type: ignore[no-untyped-def]
+def first_tangent(f, base, nodes, p_share, q_share, path, first):  # type: ignore[no-untyped-def]
     """dV/dP at the base point for import, volts per watt."""
     size = f.row_start.size - 1
     zero = spread(0.0)
@@ -132,7 +132,7 @@ def _one_side(  # type: ignore[no-untyped-def]
         done[lane] = cap[lane] <= 0.0 or best[0, lane] < -1.0
         limit[lane], rounds[lane] = 0.0, 0.0
         which[lane] = -1.0 if cap[lane] <= 0.0 else code[0, lane]
-    _jump(ref, base, first, at, sign, path, voltage)
+    jump(ref, base, first, at, sign, path, voltage)
     for turn in range(MOST_ROUNDS):
         wanted = ROUGH[turn] if turn < len(ROUGH) else CHANGE
         settle_point(
@@ -225,7 +225,7 @@ def settle_point(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _jump(ref, base, first, at, sign, path, voltage):  # type: ignore[no-untyped-def]
+def jump(ref, base, first, at, sign, path, voltage):  # type: ignore[no-untyped-def]
     """voltage = base + T at, on the tail and the path."""
     power = sign * load(at, 0)
     for i in range(2 * ref.factors.tail, voltage.shape[0]):
@@ -294,11 +294,18 @@ def _look_beyond(  # type: ignore[no-untyped-def]
 ):
     """Set `odd` where all criteria hold again at one and a half times the limit: the feasible set has a hole."""
     voltage, rhs, first, marked, path_store, small = work
+    bound = 0
+    for lane in range(WIDTH):
+        odd[lane] = 0.0
+        bound += which[lane] >= 0.0
+    if bound == 0:
+        return
+    small[5:8] = 0.0
     at = np.zeros((1, WIDTH))
     fine, exact = np.zeros(WIDTH, dtype=np.bool_), np.zeros(WIDTH, dtype=np.bool_)
     for lane in range(WIDTH):
         at[0, lane] = max(1.0, min(max(1.5 * limit[lane], limit[lane] + 0.05 * cap[lane]), cap[lane]))
-    _jump(ref, base, first, at, sign, path, voltage)
+    jump(ref, base, first, at, sign, path, voltage)
     settle_point(ref, p, q, nodes, p_share, q_share, at[0] * sign, curve, path, voltage, rhs, small, CHANGE, fine, exact)
     complete(ref, marked, voltage, rhs)
     step_to_first(watched, voltage, base, base_rows, first, at, sign, np.full((1, WIDTH), FAR), best, code)

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from derms.grid.capacity import HourLimit, Slice, StudyRequest, note_violations
+from derms.grid.devices import head_element
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import EXPORT, IMPORT, Limits, Watch, name_of, one_bus, row_currents, watch
 from derms.grid.network import FloatArray, Network
@@ -70,15 +71,6 @@ def study_hours_on_arrays(
 def _with_ratings(network: Network, raised: Mapping[str, float]) -> Network:
     factors = np.array([raised.get(name, 1.0) for name in network.rows.names])
     return replace(network, rows=replace(network.rows, amps=network.rows.amps * factors))
-
-
-def head_element(circuit: Circuit) -> str | None:
-    """Return the element through which the whole feeder is fed: the first rated one at the source's bus."""
-    source = circuit.source_bus
-    for element in circuit.elements:
-        if source in (element.bus1, element.bus2):
-            return element.name
-    return None
 
 
 def note_steps(steps: dict[str, list[int]], hours: Sequence[int], watts: FloatArray) -> None:

@@ -22,6 +22,7 @@ def warm_up() -> None:
     from derms.grid.fast import FastEngine
     from derms.grid.hosting import all_buses, hour_limits, watch
     from derms.grid.site_year import study_hours_on_arrays
+    from derms.grid.what_if import what_if
 
     circuit = Circuit.compile("\n".join(TINY))
     engine = FastEngine(circuit)
@@ -31,3 +32,4 @@ def warm_up() -> None:
         state.network, state.reference, watch(state.network, request.criteria), all_buses(state.network), (1e6, 1e6)
     )
     study_hours_on_arrays(circuit, request, (0,))
+    what_if(circuit, {"request": request.to_dict()})

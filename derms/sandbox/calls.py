@@ -13,6 +13,7 @@ from derms.grid.ladder import ladder
 from derms.grid.opendss import Circuit
 from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
+from derms.grid.what_if import what_if
 from derms.sandbox.capacity_map import capacity_map
 
 Report = Callable[[int, int], None]
@@ -69,5 +70,6 @@ CALLS: dict[str, Call] = {
     "capacity_map": capacity_map,
     "ladder": ladder,
     "picture": picture,
+    "what_if": lambda circuit, arguments, report: what_if(circuit, arguments),
     "head_profile": lambda circuit, arguments, report: head_profile(circuit, arguments),
 }

@@ -16,11 +16,12 @@ import numpy as np
 
 from derms.errors import InputError
 from derms.grid.criteria import CriteriaSettings
+from derms.grid.devices import head_element
 from derms.grid.fast import HourState
 from derms.grid.hosting import Limits, all_buses, hour_limits, name_of, watch
 from derms.grid.limits_kernel import workspace
 from derms.grid.opendss import Circuit
-from derms.grid.site_year import fast_engine, head_element
+from derms.grid.site_year import fast_engine
 
 MOST_THREADS = 64
 
