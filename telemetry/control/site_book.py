@@ -26,6 +26,7 @@ class Loan:
     grant: Grant
     sent_at: float
     reserved_until: float
+    refused: bool = False
 
 
 @dataclass
@@ -118,8 +119,11 @@ class SiteBook:
         if acknowledgement.outcome is Outcome.ACKNOWLEDGED:
             self._end_earlier(grant.order, now)
         elif acknowledgement.outcome is Outcome.REFUSED:
-            self.loans = [loan for loan in self.loans if loan.grant is not grant]
-            self.last_loan = self.loans[-1] if self.loans else None
+            # The site said that it does not obey this grant; a repeat of it on the wire may still be taken, so its
+            # effect stays reserved for as long as any other's.
+            for loan in self.loans:
+                loan.refused = loan.refused or loan.grant is grant
+            self.last_loan = next((loan for loan in reversed(self.loans) if not loan.refused), None)
 
     def in_force(self, now: float) -> Limit:
         """Return the limit that the site obeys, as far as the centre knows.

@@ -10,8 +10,8 @@ from py1815.control import CommandStatus
 
 from derms.clock import VirtualClock
 from derms.limits import Limit
-from telemetry.control.grant import Grant, Reason
-from telemetry.control.site_lease import SiteLease
+from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reason
+from telemetry.control.site_lease import SiteLease, Verdict
 from telemetry.engine import ControlEngine
 from telemetry.protocols.dnp3 import points as p
 from telemetry.protocols.dnp3.codec import grant_outputs, stamp_to_raw
@@ -93,3 +93,18 @@ def test_a_late_parameter_of_another_masters_grant_never_passes_with_this_ones(l
     server._latch(1)
     assert device.limit_in_force().within(Limit(700_000, 950_000))
     assert not device.lease.in_failsafe(device.monotonic())
+
+
+def test_a_refused_grant_is_reserved_for_until_it_is_over_since_a_repeat_of_it_may_be_taken() -> None:
+    world = World(("a",))
+    world.run(300)
+    book, depot = world.engine.books["a"], world.sites["a"]
+    now, before = world.clock.monotonic(), depot.limit()
+    grant = Grant("a", NAMEPLATE, 1, 9_000, now, 60.0, now, Reason("thermal", "T1", 0.5, "s"))
+    book.sent(grant, now)
+    book.acknowledged(Acknowledgement(grant, Outcome.REFUSED, before), now)
+    assert book.in_force(now) == before
+    assert book.may_be_doing(now) == NAMEPLATE
+    assert depot.take(grant) is Verdict.ACCEPTED
+    world.check()
+    assert book.may_be_doing(now + 60.0 + book.clear_s()) == FAILSAFE
