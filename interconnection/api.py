@@ -199,7 +199,7 @@ class ApplicationSubmit(Api):
     def post(self, request: HttpRequest, number: int) -> Response:
         """Submit a draft."""
         application = queries.application(request.user, number)
-        application_services.move(application, "submit", actor=str(request.user))
+        application_services.submit(application, actor=str(request.user))
         return Response(ApplicationSerializer(application).data)
 
 
@@ -283,7 +283,8 @@ class ApplicationAccept(Api):
             raise InputError(
                 "the hash is not that of the offer", where="sha256", remedy="Read the offer again and name its sha256."
             )
-        agreement = offer_services.accept_offer(offer, applicant=request.user)
+        name = request.data.get("typed_name") or request.user.get_full_name() or str(request.user)
+        agreement = offer_services.accept_offer(offer, applicant=request.user, typed_name=str(name))
         return Response(
             {"site": agreement.site, "sha256": agreement.sha256, "terms": json.loads(agreement.document)}, status=201
         )

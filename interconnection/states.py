@@ -1,36 +1,63 @@
-"""The life of an application as a table: which action leads from which states to which, and who may take it."""
+"""The life of an application as a table: which action leads from where to where, who may take it, when."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from derms.errors import Conflict
 
-DRAFT, SUBMITTED, STUDY, OFFER, ACCEPTED, PERMITTED, ENDED, WITHDRAWN = (
-    "draft", "submitted", "study", "offer", "accepted", "permitted", "ended", "withdrawn",
+DRAFT, SUBMITTED, COMPLETE, SCREENING, STUDY, OFFER, ACCEPTED, COMMISSIONING, PERMITTED, SUSPENDED, ENDED, WITHDRAWN = (
+    "draft", "submitted", "complete", "screening", "study", "offer", "accepted", "commissioning", "permitted", "suspended",
+    "ended", "withdrawn",
 )  # fmt: skip
-STATES = (DRAFT, SUBMITTED, STUDY, OFFER, ACCEPTED, PERMITTED, ENDED, WITHDRAWN)
+STATES = (
+    DRAFT, SUBMITTED, COMPLETE, SCREENING, STUDY, OFFER, ACCEPTED, COMMISSIONING, PERMITTED, SUSPENDED, ENDED, WITHDRAWN,
+)  # fmt: skip
+FINAL = (ENDED, WITHDRAWN)
+"""Nothing leads out of these."""
+QUEUED = (COMPLETE, SCREENING, STUDY, OFFER)
+"""States that hold a place in the queue of each constraint."""
+COMMITTED = (ACCEPTED, COMMISSIONING, PERMITTED, SUSPENDED)
+"""States in which an agreement is in force and its capacity is taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """An action, the states it may start from, the state it leads to, the roles that may take it."""
+    """An action, the states it may start from, the state it leads to, the roles that may take it, and on what condition."""
 
     action: str
     sources: tuple[str, ...]
     target: str
     roles: tuple[str, ...]
+    condition: str = ""
 
 
 TABLE = (
     Transition("submit", (DRAFT,), SUBMITTED, ("applicant", "engineer")),
-    Transition("study", (SUBMITTED, STUDY, OFFER), STUDY, ("engineer",)),
-    Transition("offer", (STUDY,), OFFER, ("engineer",)),
-    Transition("accept", (OFFER,), ACCEPTED, ("applicant",)),
-    Transition("permit", (ACCEPTED,), PERMITTED, ("engineer",)),
-    Transition("end", (ACCEPTED, PERMITTED), ENDED, ("engineer",)),
-    Transition("withdraw", (DRAFT, SUBMITTED, STUDY, OFFER, ACCEPTED), WITHDRAWN, ("applicant", "engineer")),
-)
+    Transition("complete", (SUBMITTED,), COMPLETE, ("applicant", "engineer"), "no gap, or each waived with a reason"),
+    Transition("screen", (COMPLETE, SCREENING), SCREENING, ("engineer",)),
+    Transition("study", (COMPLETE, SCREENING, STUDY, OFFER), STUDY, ("engineer",), "an open offer is superseded"),
+    Transition(
+        "modify", (COMPLETE, SCREENING, STUDY, OFFER), SUBMITTED, ("applicant", "engineer"),
+        "a material change: the place in the queue is lost",
+    ),
+    Transition("offer", (STUDY,), OFFER, ("approver",), "prepared by somebody else"),
+    Transition("decline", (OFFER,), STUDY, ("applicant",)),
+    Transition("lapse", (OFFER,), STUDY, ("engineer", "approver"), "the offer's last day is over, or it is taken back"),
+    Transition("accept", (OFFER,), ACCEPTED, ("applicant",), "typed name and the document's hash"),
+    Transition("commission", (ACCEPTED,), COMMISSIONING, ("engineer", "operator")),
+    Transition(
+        "permit", (COMMISSIONING,), PERMITTED, ("engineer", "approver"), "a test result that passed and still counts"
+    ),
+    Transition("suspend", (PERMITTED,), SUSPENDED, ("engineer", "operator"), "a reason"),
+    Transition("resume", (SUSPENDED,), PERMITTED, ("engineer", "approver"), "as for permit"),
+    Transition("end", (ACCEPTED, COMMISSIONING, PERMITTED, SUSPENDED), ENDED, ("engineer",)),
+    Transition(
+        "withdraw", (DRAFT, SUBMITTED, COMPLETE, SCREENING, STUDY, OFFER, ACCEPTED, COMMISSIONING), WITHDRAWN,
+        ("applicant", "engineer"),
+    ),
+)  # fmt: skip
 BY_ACTION = {transition.action: transition for transition in TABLE}
 
 
@@ -51,7 +78,31 @@ def actions(state: str) -> list[str]:
     return [transition.action for transition in TABLE if state in transition.sources]
 
 
+def allowed(state: str, roles: Iterable[str]) -> list[str]:
+    """Return what somebody with these roles may do in a state; whose application it is, is asked elsewhere."""
+    held = frozenset(roles)
+    return [transition.action for transition in TABLE if state in transition.sources and held & set(transition.roles)]
+
+
 def diagram() -> str:
     """Return the table as text for the manual."""
-    rows = [f"| {t.action} | {', '.join(t.sources)} | {t.target} | {', '.join(t.roles)} |" for t in TABLE]
-    return "\n".join(["| action | from | to | who |", "|---|---|---|---|", *rows])
+    rows = [f"| {t.action} | {', '.join(t.sources)} | {t.target} | {', '.join(t.roles)} | {t.condition} |" for t in TABLE]
+    return "\n".join(["| action | from | to | who | condition |", "|---|---|---|---|---|", *rows])
+
+
+def drawing() -> str:
+    """Return the table as a drawing in SVG: the states in order, forward actions down, the others as named exits."""
+    step, left, width = 56, 20, 170
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {len(STATES) * step + 20}" role="img" '
+        'aria-label="States of an application and the actions between them">'
+    ]
+    for place, state in enumerate(STATES):
+        top = 10 + place * step
+        leaves = [f"{t.action} → {t.target}" for t in TABLE if state in t.sources and t.target != state]
+        parts.append(
+            f'<rect x="{left}" y="{top}" width="{width}" height="32" rx="4" fill="none" stroke="currentColor"/>'
+            f'<text x="{left + width // 2}" y="{top + 21}" text-anchor="middle" fill="currentColor">{state}</text>'
+            f'<text x="{left + width + 20}" y="{top + 21}" fill="currentColor">{"; ".join(leaves) or "final"}</text>'
+        )
+    return "".join([*parts, "</svg>"])

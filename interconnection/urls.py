@@ -10,6 +10,7 @@ urlpatterns = [
     path("applications/<int:number>/", applications.application, name="application"),
     path("applications/<int:number>/study/", applications.start_study, name="start-study"),
     path("applications/<int:number>/offer/", applications.issue_offer, name="issue-offer"),
+    path("applications/<int:number>/approve/", applications.approve_offer, name="approve-offer"),
     path("applications/<int:number>/accept/", applications.accept_offer, name="accept-offer"),
     path("studies/", studies.studies, name="studies"),
     path("studies/compare/", studies.compare_studies, name="compare-studies"),

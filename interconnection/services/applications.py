@@ -1,122 +1,223 @@
-"""Applications: filed, moved from state to state, never lost."""
+"""Applications: filed, amended, found complete, moved from state to state, never lost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from derms.errors import Conflict, InputError, NotFound
-from derms.units import watts
-from interconnection import states
-from interconnection.models import PROTOCOLS, Application, Event, Feeder
+from interconnection import completeness, request, roles, rule_packs, states
+from interconnection.models import Application, ApplicationVersion, Certificate, Feeder
+from interconnection.request import Request
+from interconnection.services.audit import record
+
+__all__ = ["Request", "act", "amend", "current_request", "deem_complete", "file_application", "find_gaps", "move", "submit"]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an applicant asks for; watts, watt-hours a day."""
-
-    name: str
-    feeder: str
-    bus: str
-    phases: str
-    import_w: int
-    export_w: int
-    charger_model: str
-    charger_count: int
-    charger_import_w: int
-    charger_export_w: int
-    need_wh_per_day: int
-    wanted: date
-    protocol: str = "dnp3"
-
-
-def file_application(request: Request, *, applicant: Any) -> Application:
+def file_application(wanted: Request, *, applicant: Any) -> Application:
     """Store a draft; raises InputError with the field and the remedy, and then nothing is stored."""
-    feeder = Feeder.objects.filter(name=request.feeder).first()
-    if feeder is None:
-        raise NotFound(f"no feeder is named {request.feeder!r}", where="feeder", remedy="Choose one of the list.")
-    _check(request, feeder)
+    feeder = _feeder(wanted)
     with transaction.atomic():
-        application = Application.objects.create(
-            applicant=applicant, feeder=feeder, **{k: getattr(request, k) for k in _FIELDS}
+        application = Application.objects.create(applicant=applicant, feeder=feeder, **_columns(wanted))
+        _version(application, wanted, applicant, "filed")
+        record(
+            "file", actor=str(applicant), application=application, after=wanted.document() | {"state": application.state}
         )
-        Event.objects.create(application=application, actor=str(applicant), action="file", after=_facts(application))
     return application
 
 
-_FIELDS = (
-    "name", "bus", "phases", "import_w", "export_w", "charger_model", "charger_count", "charger_import_w",
-    "charger_export_w", "need_wh_per_day", "wanted", "protocol",
-)  # fmt: skip
+def current_request(application: Application) -> Request:
+    """Return what an application asks for now."""
+    return Request(feeder=application.feeder.name, **{name: getattr(application, name) for name in request.STORED})
 
 
-def _check(request: Request, feeder: Feeder) -> None:
-    if not request.name.strip():
-        raise InputError("the application has no name", where="name", remedy="Name the site.")
-    if request.charger_count < 1:
-        raise InputError("there is no charger", where="charger_count", remedy="At least one.")
-    for side in ("import", "export"):
-        asked = watts(getattr(request, f"{side}_w"), where=f"{side}_kw")
-        nameplate = request.charger_count * watts(getattr(request, f"charger_{side}_w"), where=f"charger_{side}_kw")
-        if asked > nameplate:
-            raise InputError(
-                f"{side} of {asked / 1000:g} kW is above the chargers' nameplates of {nameplate / 1000:g} kW",
-                where=f"{side}_kw",
-                remedy="Ask for at most the sum of the nameplates, or add chargers.",
-            )
-    if request.import_w == 0 and request.export_w == 0:
-        raise InputError("nothing is asked for", where="import_kw", remedy="Ask for import, export or both.")
-    known = [name for name, _ in PROTOCOLS]
-    if request.protocol not in known:
-        raise InputError(f"unknown protocol {request.protocol!r}", where="protocol", remedy=" or ".join(known))
-    if not date(2020, 1, 1) <= request.wanted <= date(2100, 12, 31):
-        raise InputError("the date is not in 2020..2100", where="wanted")
-    _check_bus(request, feeder)
+def amend(
+    application: Application, wanted: Request, *, by: Any, cause: str = "", now: datetime | None = None
+) -> Application:
+    """Store a new version; a material change after completeness sends the application back and its place is lost.
 
-
-def _check_bus(request: Request, feeder: Feeder) -> None:
-    version = feeder.versions.first()
-    assert version is not None, "a feeder is stored together with its first version"
-    buses = {bus[0]: bus[1] for bus in version.description["buses"]}
-    if request.bus.lower() not in buses:
-        near = [name for name in buses if request.bus.lower() in name][:5]
-        raise InputError(
-            f"feeder {feeder.name} has no bus {request.bus!r}",
-            where="bus",
-            remedy=f"Near it: {', '.join(near)}." if near else "The feeder's page lists its buses.",
+    Raises Conflict once an offer has been accepted or the application is over, InputError as for filing.
+    """
+    before = current_request(application)
+    changes = request.differences(before.document(), wanted.document())
+    if not changes:
+        raise InputError("nothing differs from the present version", where="document")
+    if application.state not in (states.DRAFT, states.SUBMITTED, *states.QUEUED):
+        raise Conflict(
+            f"an application in state '{application.state}' is not amended", where="state", remedy="File a new one."
         )
-    if not request.phases or set(request.phases) - set("123") or len(set(request.phases)) != len(request.phases):
-        raise InputError(f"{request.phases!r} are no phases", where="phases", remedy="For example 123, or 2.")
-    has = buses[request.bus.lower()]
-    missing = [phase for phase in request.phases if int(phase) not in has]
-    if missing:
-        raise InputError(
-            f"bus {request.bus} has phases {''.join(map(str, has))}, not {''.join(missing)}",
-            where="phases",
-            remedy="Ask for phases that it has, or for another bus.",
+    feeder = _feeder(wanted)
+    moved = request.material(before, wanted) if application.state in states.QUEUED else []
+    with transaction.atomic():
+        if moved:
+            # Whatever was open rests on a study of another request.
+            application.offers.filter(status__in=("prepared", "open")).update(status="superseded")
+            move(application, "modify", actor=str(by), fields=moved)
+        changed = Application.objects.filter(pk=application.pk, state=application.state).update(
+            feeder=feeder, changed=now or timezone.now(), **_columns(wanted), **({"completed": None} if moved else {})
         )
+        if not changed:
+            raise Conflict("somebody else changed this application just now", where="state", remedy="Look at it again.")
+        application.refresh_from_db()
+        _version(application, wanted, by, cause or "amended")
+        record(
+            "amend",
+            actor=str(by),
+            application=application,
+            before={change.field: change.before for change in changes},
+            after={change.field: change.after for change in changes},
+        )
+    return application
+
+
+def find_gaps(application: Application, *, now: datetime | None = None) -> list[completeness.Gap]:
+    """Return what the application lacks under its rule pack; a query, nothing is stored."""
+    today = timezone.localdate(now)
+    asks = rule_packs.pack(application.rule_pack).completeness
+    listings = Certificate.objects.filter(listing__in=[row.get("listing", "") for row in application.certificates])
+    makes = {application.charger_make.strip().lower(), application.vehicle_model.split(" ")[0].lower()}
+    known = completeness.Known(
+        [
+            completeness.Listing(row.standard, row.listing, row.model, row.expires)
+            for row in listings
+            if row.make.lower() in makes
+        ],
+        asks.standards,
+        asks.documents,
+        today,
+    )
+    return completeness.gaps(current_request(application), asks.required, known)
+
+
+def submit(application: Application, *, actor: str, now: datetime | None = None) -> Application:
+    """Hand a draft in, and find it complete at once when nothing is missing; else it stays submitted and the gaps stand."""
+    with transaction.atomic():
+        if application.state == states.DRAFT:
+            move(application, "submit", actor=actor)
+        missing = find_gaps(application, now=now)
+        if missing:
+            record("gaps", actor="completeness", application=application, after={"gaps": [asdict(gap) for gap in missing]})
+            return application
+        return _complete(application, actor="completeness", now=now)
+
+
+def deem_complete(
+    application: Application, *, by: Any, waived: Sequence[str] = (), reason: str = "", now: datetime | None = None
+) -> Application:
+    """Find an application complete; each gap must be closed, or waived by name (requirement) with a reason.
+
+    Raises Conflict that names the first gap that is neither.
+    """
+    missing = find_gaps(application, now=now)
+    open_gaps = [gap for gap in missing if gap.requirement not in waived]
+    if open_gaps:
+        gap = open_gaps[0]
+        raise Conflict(f"not complete: {gap.what}", where=gap.where, remedy=gap.remedy)
+    if missing and not reason.strip():
+        raise InputError("a waiver needs a reason", where="reason", remedy="Say why the gap may stay open.")
+    with transaction.atomic():
+        return _complete(
+            application, actor=str(by), now=now, waived=sorted({gap.requirement for gap in missing}), reason=reason
+        )
+
+
+def _complete(application: Application, *, actor: str, now: datetime | None, **details: Any) -> Application:
+    moment = now or timezone.now()
+    move(application, "complete", actor=actor, completed=moment.isoformat(), **details)
+    Application.objects.filter(pk=application.pk).update(completed=moment)
+    application.completed = moment
+    return application
 
 
 def move(application: Application, action: str, *, actor: str, **details: Any) -> Application:
     """Take an action; of two who try at once, one wins and the other gets Conflict."""
     target = states.after(action, application.state)
     with transaction.atomic():
-        changed = Application.objects.filter(pk=application.pk, state=application.state).update(state=target)
+        changed = Application.objects.filter(pk=application.pk, state=application.state).update(
+            state=target, changed=timezone.now()
+        )
         if not changed:
             raise Conflict("somebody else changed this application just now", where="state", remedy="Look at it again.")
-        Event.objects.create(
-            application=application,
-            actor=actor,
-            action=action,
-            before={"state": application.state},
-            after={"state": target, **details},
-        )
+        before = {"state": application.state}
+        record(action, actor=actor, application=application, before=before, after={"state": target, **details})
     application.state = target
     return application
 
 
-def _facts(application: Application) -> dict[str, Any]:
-    return {name: str(getattr(application, name)) for name in _FIELDS} | {"state": application.state}
+PLAIN = ("withdraw", "commission", "suspend", "end")
+"""Actions that need nothing but a reason; the others have a service of their own."""
+
+
+def act(application: Application, action: str, *, by: Any, reason: str = "") -> Application:
+    """Take a plain action as a person: role and ownership are checked here; suspending and ending need a reason.
+
+    Raises InputError for an action with its own service or without its reason, Conflict for the wrong state or role.
+    """
+    if action not in PLAIN:
+        raise InputError(f"{action!r} is not taken this way", where="action", remedy=" or ".join(PLAIN))
+    may(application, action, by)
+    if action in ("suspend", "end") and not reason.strip():
+        raise InputError(f"to {action} needs a reason", where="reason", remedy="Say why: it stands in the history.")
+    with transaction.atomic():
+        if action == "withdraw":
+            application.offers.filter(status__in=("prepared", "open")).update(status="superseded")
+        return move(application, action, actor=str(by), reason=reason)
+
+
+def may(application: Application, action: str, by: Any) -> None:
+    """Raise Conflict unless the table gives this action to one of the person's roles (an applicant: on their own)."""
+    held = set(roles.roles(by))
+    if application.applicant_id != by.pk:
+        held.discard(roles.APPLICANT)
+    wanted = states.BY_ACTION[action].roles
+    if not held & set(wanted):
+        raise Conflict(f"your role does not allow '{action}'", where="role", remedy=f"Needs {' or '.join(wanted)}.")
+
+
+def _feeder(wanted: Request) -> Feeder:
+    feeder = Feeder.objects.filter(name=wanted.feeder).first()
+    if feeder is None:
+        raise NotFound(f"no feeder is named {wanted.feeder!r}", where="feeder", remedy="Choose one of the list.")
+    request.check(wanted)
+    rule_packs.pack(wanted.rule_pack)
+    _check_bus(wanted, feeder)
+    return feeder
+
+
+def _columns(wanted: Request) -> dict[str, Any]:
+    return {name: getattr(wanted, name) for name in request.STORED}
+
+
+def _version(application: Application, wanted: Request, by: Any, cause: str) -> None:
+    number = application.versions.count() + 1
+    ApplicationVersion.objects.create(
+        application=application, number=number, document=wanted.document(), made_by=by, cause=cause[:200]
+    )
+
+
+def _check_bus(wanted: Request, feeder: Feeder) -> None:
+    version = feeder.versions.first()
+    assert version is not None, "a feeder is stored together with its first version"
+    buses = {bus[0]: bus[1] for bus in version.description["buses"]}
+    if wanted.bus.lower() not in buses:
+        near = [name for name in buses if wanted.bus.lower() in name][:5]
+        raise InputError(
+            f"feeder {feeder.name} has no bus {wanted.bus!r}",
+            where="bus",
+            remedy=f"Near it: {', '.join(near)}." if near else "The feeder's page lists its buses.",
+        )
+    if not wanted.phases or set(wanted.phases) - set("123") or len(set(wanted.phases)) != len(wanted.phases):
+        raise InputError(f"{wanted.phases!r} are no phases", where="phases", remedy="For example 123, or 2.")
+    has = buses[wanted.bus.lower()]
+    missing = [phase for phase in wanted.phases if int(phase) not in has]
+    if missing:
+        raise InputError(
+            f"bus {wanted.bus} has phases {''.join(map(str, has))}, not {''.join(missing)}",
+            where="phases",
+            remedy="Ask for phases that it has, or for another bus.",
+        )

@@ -11,7 +11,8 @@ from derms.errors import InputError
 from derms.feeders import shipped
 from derms.grid.dss_text import FeederText, read_model
 from derms.sandbox.feeder_process import FeederProcess
-from interconnection.models import Event, Feeder, FeederVersion
+from interconnection.models import Feeder, FeederVersion
+from interconnection.services.audit import record as audit
 
 
 def import_feeder(path: Path, name: str, *, actor: str, root: Path | None = None) -> FeederVersion:
@@ -57,7 +58,7 @@ def store_model(model: FeederText, name: str, *, actor: str) -> FeederVersion:
             defaults={"text": model.text, "description": description, "findings": findings},
         )
         if new:
-            Event.objects.create(actor=actor, action="import_feeder", after={"feeder": name, "sha256": model.sha256})
+            audit("import_feeder", actor=actor, after={"feeder": name, "sha256": model.sha256})
     return version
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.text import slugify
 
 from derms.agreement import Curtailment, Terms
 from derms.errors import Conflict, InputError
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
-from interconnection.models import Agreement, Application, Event, Offer, Study
+from interconnection import states
+from interconnection.models import Agreement, Application, Offer, Study
 from interconnection.services.applications import move
+from interconnection.services.audit import record
 
 RAMP_W_PER_S = 200_000
 RESPONSE_S = 10
@@ -61,10 +64,20 @@ def draft_terms(application: Application, study: Study, *, starts: date, ends: d
     )
 
 
-def issue_offer(application: Application, study: Study, terms: Terms, *, engineer: Any) -> Offer:
-    """Issue an offer; raises Conflict when one is open or the study is another application's."""
+def prepare_offer(
+    application: Application, study: Study, terms: Terms, *, engineer: Any, kind: str = "dynamic",
+    valid_until: date | None = None,
+) -> Offer:  # fmt: skip
+    """Store an offer for a second person to look at; raises Conflict when one is open or waits already.
+
+    Raises InputError when the study is another application's or the failsafe is above what it found firm.
+    """
     if study.application_id != application.pk:
         raise InputError("the study belongs to another application", where="study")
+    if application.state != states.STUDY:
+        raise Conflict(
+            f"an application in state '{application.state}' gets no offer", where="state", remedy="Study it first."
+        )
     firm = _limit(json.loads(study.result), "firm")
     if not terms.failsafe.within(firm):
         raise InputError("the failsafe limit is above what the study found firm", where="failsafe")
@@ -81,27 +94,85 @@ def issue_offer(application: Application, study: Study, terms: Terms, *, enginee
                 flexible_export_w=terms.flexible.export_w,
                 failsafe_import_w=terms.failsafe.import_w,
                 failsafe_export_w=terms.failsafe.export_w,
-                issued_by=engineer,
+                kind=kind,
+                valid_until=valid_until,
+                prepared_by=engineer,
             )
-            move(application, "offer", actor=str(engineer), offer=offer.pk, sha256=offer.sha256)
+            record(
+                "prepare", actor=str(engineer), application=application, after={"offer": offer.pk, "sha256": offer.sha256}
+            )
     except IntegrityError as error:
-        raise Conflict("an offer is open already", where="offer", remedy="Withdraw it first.") from error
+        raise Conflict(
+            "an offer is prepared or open already", where="offer", remedy="Issue it, take it back, or study again."
+        ) from error
     return offer
 
 
-def accept_offer(offer: Offer, *, applicant: Any) -> Agreement:
-    """Accept: the offer's very document becomes the agreement. A second acceptance is a Conflict."""
-    terms = offer.terms
+def approve_offer(offer: Offer, *, approver: Any) -> Offer:
+    """Issue a prepared offer as a second person; raises Conflict for the one who prepared it, or when it is not waiting."""
+    if approver.pk == offer.prepared_by_id:
+        raise Conflict("the one who prepared an offer does not issue it", where="approver", remedy="Ask another approver.")
     with transaction.atomic():
-        if not Offer.objects.filter(pk=offer.pk, open=True).update(open=False):
+        changed = Offer.objects.filter(pk=offer.pk, status=Offer.PREPARED).update(
+            status=Offer.OPEN, issued_by=approver, issued=timezone.now()
+        )
+        if not changed:
+            raise Conflict("this offer does not wait to be issued", where="offer", remedy="Look at the application again.")
+        offer.refresh_from_db()
+        move(offer.application, "offer", actor=str(approver), offer=offer.pk, sha256=offer.sha256)
+    return offer
+
+
+def issue_offer(application: Application, study: Study, terms: Terms, *, engineer: Any, approver: Any) -> Offer:
+    """Prepare as one person and issue as another, in one go."""
+    with transaction.atomic():
+        offer = approve_offer(prepare_offer(application, study, terms, engineer=engineer), approver=approver)
+    application.state = offer.application.state
+    return offer
+
+
+def take_back(offer: Offer, *, by: Any, reason: str) -> Offer:
+    """Take back an offer that waits or is open; an open one sends the application back to its study."""
+    if not reason.strip():
+        raise InputError("taking an offer back needs a reason", where="reason")
+    return _close(offer, Offer.LAPSED, "lapse", by=by, reason=reason)
+
+
+def decline_offer(offer: Offer, *, applicant: Any, reason: str = "") -> Offer:
+    """Decline an open offer as the applicant: back to the study, where another option can be offered."""
+    return _close(offer, Offer.DECLINED, "decline", by=applicant, reason=reason)
+
+
+def _close(offer: Offer, status: str, action: str, *, by: Any, reason: str) -> Offer:
+    with transaction.atomic():
+        was = Offer.objects.select_for_update().get(pk=offer.pk).status
+        open_ones = (Offer.OPEN,) if action == "decline" else (Offer.OPEN, Offer.PREPARED)
+        if was not in open_ones or not Offer.objects.filter(pk=offer.pk, status=was).update(status=status):
+            raise Conflict(f"this offer is {was}", where="offer", remedy="Look at the application again.")
+        offer.refresh_from_db()
+        if was == Offer.OPEN:
+            move(offer.application, action, actor=str(by), offer=offer.pk, reason=reason)
+        else:
+            record("discard", actor=str(by), application=offer.application, after={"offer": offer.pk, "reason": reason})
+    return offer
+
+
+def accept_offer(offer: Offer, *, applicant: Any, typed_name: str, now: datetime | None = None) -> Agreement:
+    """Accept: the offer's very document becomes the agreement, signed by a typed name. A second time is a Conflict."""
+    terms = offer.terms
+    if not typed_name.strip() or len(typed_name) > 120:
+        raise InputError("nobody signed", where="typed_name", remedy="Type your full name, at most 120 characters.")
+    if offer.valid_until is not None and timezone.localdate(now) > offer.valid_until:
+        raise Conflict(f"this offer ended on {offer.valid_until}", where="offer", remedy="Ask the engineer to renew it.")
+    with transaction.atomic():
+        if not Offer.objects.filter(pk=offer.pk, status=Offer.OPEN).update(status=Offer.ACCEPTED):
             raise Conflict("this offer is not open any more", where="offer", remedy="Look at the application's state.")
         agreement = Agreement.objects.create(
-            offer=offer, site=terms.site, document=offer.document, sha256=offer.sha256, accepted_by=applicant
-        )
-        move(offer.application, "accept", actor=str(applicant), sha256=offer.sha256)
-        Event.objects.create(
-            application=offer.application, actor=str(applicant), action="agreement", after={"sha256": offer.sha256}
-        )
+            offer=offer, site=terms.site, document=offer.document, sha256=offer.sha256, accepted_by=applicant,
+            typed_name=typed_name.strip(),
+        )  # fmt: skip
+        move(offer.application, "accept", actor=str(applicant), sha256=offer.sha256, typed_name=typed_name.strip())
+        record("agreement", actor=str(applicant), application=offer.application, after={"sha256": offer.sha256})
     return agreement
 
 

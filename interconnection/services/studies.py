@@ -16,7 +16,7 @@ from derms.errors import Conflict, HeadroomError, InputError
 from derms.grid.capacity import ENGINE_VERSION, Slice, StudyRequest, StudyResult, inputs_sha256
 from derms.grid.criteria import CriteriaSettings
 from derms.sandbox.study_pool import run_study
-from interconnection.models import Application, FeederVersion, Study
+from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services.applications import move
 from interconnection.study_models import StudySlice
 from interconnection.upgrades import upgrade_avoided
@@ -52,7 +52,7 @@ def build_request(
 def order_study(
     version: FeederVersion, request: StudyRequest, *, actor: str, application: Application | None = None
 ) -> Study:
-    """Store a study to be run; an application moves to state 'study'."""
+    """Store a study to be run; an application moves to state 'study', and an offer that is open or waits is superseded."""
     with transaction.atomic():
         study = Study.objects.create(
             application=application,
@@ -63,6 +63,8 @@ def order_study(
             total_hours=len(request.hours),
         )
         if application is not None:
+            # What was offered rests on an older study: it is closed before a newer one can be.
+            application.offers.filter(status__in=(Offer.PREPARED, Offer.OPEN)).update(status=Offer.SUPERSEDED)
             move(application, "study", actor=actor, study=study.pk)
     return study
 

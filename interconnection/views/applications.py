@@ -46,7 +46,7 @@ def new_application(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             application = application_services.file_application(form.request(), applicant=request.user)
-            application_services.move(application, "submit", actor=str(request.user))
+            application_services.submit(application, actor=str(request.user))
             return redirect("application", number=application.pk)
         except HeadroomError as error:
             field = error.where if error.where in form.fields else None
@@ -68,7 +68,9 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
         "offer": found.offers.select_related("study").first(),
         "events": found.events.all(),
         "engineer": roles.has(request.user, roles.ENGINEER),
+        "approver": roles.has(request.user, roles.APPROVER),
         "owner": found.applicant_id == request.user.pk,
+        "gaps": application_services.find_gaps(found) if found.state in ("draft", "submitted") else [],
     }
     return render(request, "interconnection/application.html", context)
 
@@ -86,14 +88,28 @@ def start_study(request: HttpRequest, number: int) -> HttpResponse:
 
 @access(post=(roles.ENGINEER,))
 def issue_offer(request: HttpRequest, number: int) -> HttpResponse:
-    """Issue the offer that the newest study supports."""
+    """Prepare the offer that the newest study supports; a second person issues it."""
     found = _application(request, number)
     study = found.studies.filter(status=Study.DONE).first()
     try:
         if study is None:
             raise NotFound("there is no study to offer from", where="study", remedy="Run one first.")
         terms = offer_services.draft_terms(found, study, starts=found.wanted, ends=None)
-        offer_services.issue_offer(found, study, terms, engineer=request.user)
+        offer_services.prepare_offer(found, study, terms, engineer=request.user)
+    except HeadroomError as error:
+        messages.error(request, f"{error.what}. {error.remedy}")
+    return redirect("application", number=number)
+
+
+@access(post=(roles.APPROVER,))
+def approve_offer(request: HttpRequest, number: int) -> HttpResponse:
+    """Issue the offer that waits, as the second person."""
+    found = _application(request, number)
+    offer = found.offers.filter(sha256=request.POST.get("sha256", "")).first()
+    try:
+        if offer is None:
+            raise NotFound("this offer is not there", where="offer", remedy="Read the page again.")
+        offer_services.approve_offer(offer, approver=request.user)
     except HeadroomError as error:
         messages.error(request, f"{error.what}. {error.remedy}")
     return redirect("application", number=number)
@@ -107,7 +123,7 @@ def accept_offer(request: HttpRequest, number: int) -> HttpResponse:
     try:
         if offer is None:
             raise NotFound("this offer is not there", where="offer", remedy="Read the page again.")
-        offer_services.accept_offer(offer, applicant=request.user)
+        offer_services.accept_offer(offer, applicant=request.user, typed_name=request.POST.get("typed_name", ""))
     except HeadroomError as error:
         messages.error(request, f"{error.what}. {error.remedy}")
     return redirect("application", number=number)

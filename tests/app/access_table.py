@@ -74,6 +74,7 @@ ROWS: dict[str, Row] = {
     "application": Row(get="own utility", args=application, status=200),
     "start-study": Row(post="engineer", args=application),
     "issue-offer": Row(post="engineer", args=application),
+    "approve-offer": Row(post="approver", args=application),
     "accept-offer": Row(post="own", args=application),
     "study-progress": Row(get="own utility", args=study, status=200),
     "studies": Row(get="signed-in", status=200),

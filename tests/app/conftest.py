@@ -16,7 +16,8 @@ from derms.feeders import shipped
 from derms.grid.dss_text import read_model
 from interconnection.models import Application, Feeder, FeederVersion, Offer, Study
 from interconnection.roles import ROLES
-from interconnection.services.applications import Request, file_application, move
+from interconnection.services.applications import Request, file_application, submit
+from interconnection.services.certificates import register
 from interconnection.services.feeders import store_model
 from interconnection.services.offers import draft_terms, issue_offer
 from interconnection.services.studies import build_request, order_study, perform
@@ -71,14 +72,26 @@ def ask(**changes: Any) -> Request:
         "import_w": 4_000_000, "export_w": 3_000_000,
         "charger_model": "80 kW DC", "charger_count": 50, "charger_import_w": 80_000, "charger_export_w": 60_000,
         "need_wh_per_day": 5_000_000, "wanted": date(2027, 1, 1),
+        "address": "1 Depot Road", "contact_email": "night@depot.example", "charger_make": "Volt", "vehicle_count": 50,
+        "vehicle_wh": 200_000, "transformer_va": 5_000_000, "certificates": [{"standard": "UL 1741 SB", "listing": "E1"}],
+        "documents": [{"kind": "one_line", "status": "attached"}],
     }  # fmt: skip
     return Request(**(facts | changes))
 
 
+def listed(**changes: Any) -> Any:
+    facts: dict[str, Any] = {
+        "make": "Volt", "model": "80 kW DC", "standard": "UL 1741 SB", "listing": "E1", "issued": date(2025, 1, 1),
+        "expires": date(2030, 1, 1), "origin": "test", "actor": "test",
+    }  # fmt: skip
+    return register(**(facts | changes))
+
+
 @pytest.fixture
 def application(people: dict[str, Any], version: FeederVersion) -> Application:
+    listed()
     filed = file_application(ask(), applicant=people["applicant"])
-    return move(filed, "submit", actor="applicant")
+    return submit(filed, actor="applicant")
 
 
 RUN_ONCE: dict[str, str] = {}
@@ -102,4 +115,4 @@ def studied(application: Application, version: FeederVersion) -> Study:
 def offered(application: Application, studied: Study, people: dict[str, Any]) -> Offer:
     application.refresh_from_db()
     terms = draft_terms(application, studied, starts=application.wanted, ends=None)
-    return issue_offer(application, studied, terms, engineer=people["engineer"])
+    return issue_offer(application, studied, terms, engineer=people["engineer"], approver=people["approver"])

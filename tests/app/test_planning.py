@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.db import IntegrityError, transaction
 
@@ -103,17 +104,21 @@ def test_a_study_that_fails_keeps_its_error_and_no_result(application: Applicati
     assert "gone" in study.error
 
 
+def person_named(name: str) -> Any:
+    return get_user_model().objects.get(username=name)
+
+
 def offer_for(application: Application, studied: Study, engineer: Any) -> Offer:
     application.refresh_from_db()
     terms = draft_terms(application, studied, starts=date(2026, 1, 1), ends=None)
-    return issue_offer(application, studied, terms, engineer=engineer)
+    return issue_offer(application, studied, terms, engineer=engineer, approver=person_named("approver"))
 
 
 def test_what_was_signed_is_what_the_control_room_reads(
     application: Application, studied: Study, people: dict[str, Any]
 ) -> None:
     offer = offer_for(application, studied, people["engineer"])
-    agreement = accept_offer(offer, applicant=people["applicant"])
+    agreement = accept_offer(offer, applicant=people["applicant"], typed_name="A. Applicant")
     (terms,) = queries.agreements_in_force(date(2026, 6, 1))
     assert terms.document().decode() == agreement.document == offer.document
     assert terms.sha256() == offer.sha256
@@ -131,10 +136,10 @@ def test_a_second_acceptance_a_second_offer_and_an_edit_are_refused(
     offer = offer_for(application, studied, people["engineer"])
     application.refresh_from_db()
     with pytest.raises(Conflict):
-        issue_offer(application, studied, offer.terms, engineer=people["engineer"])
-    agreement = accept_offer(offer, applicant=people["applicant"])
+        issue_offer(application, studied, offer.terms, engineer=people["engineer"], approver=people["approver"])
+    agreement = accept_offer(offer, applicant=people["applicant"], typed_name="A. Applicant")
     with pytest.raises(Conflict):
-        accept_offer(Offer.objects.get(pk=offer.pk), applicant=people["applicant"])
+        accept_offer(Offer.objects.get(pk=offer.pk), applicant=people["applicant"], typed_name="A. Applicant")
     assert Agreement.objects.count() == 1
     agreement.document = "{}"
     with pytest.raises(Conflict):
@@ -144,7 +149,9 @@ def test_a_second_acceptance_a_second_offer_and_an_edit_are_refused(
 
 
 def test_a_tampered_document_is_not_obeyed(application: Application, studied: Study, people: dict[str, Any]) -> None:
-    agreement = accept_offer(offer_for(application, studied, people["engineer"]), applicant=people["applicant"])
+    agreement = accept_offer(
+        offer_for(application, studied, people["engineer"]), applicant=people["applicant"], typed_name="A. Applicant"
+    )
     changed = agreement.document.replace('"lease_s":60', '"lease_s":86400')
     Agreement.objects.filter(pk=agreement.pk).update(document=changed)
     with pytest.raises(Conflict):
@@ -161,7 +168,8 @@ def test_a_failsafe_above_firm_cannot_be_offered(application: Application, studi
     above = Limit(terms.firm.import_w + 1, terms.firm.export_w)
     raw["failsafe"] = raw["firm"] = {"import_w": above.import_w, "export_w": above.export_w}
     with pytest.raises(InputError):
-        issue_offer(application, studied, Terms.parse(json.dumps(raw).encode()), engineer=people["engineer"])
+        issue_offer(application, studied, Terms.parse(json.dumps(raw).encode()), engineer=people["engineer"],
+                    approver=people["approver"])  # fmt: skip
 
 
 def test_anothers_application_answers_as_a_missing_one(application: Application, people: dict[str, Any]) -> None:

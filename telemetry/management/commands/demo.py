@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,11 @@ from django.db import transaction
 from derms.errors import HeadroomError
 from derms.progress import Bar
 from derms.units import kilowatts_to_watts
+from interconnection import states
 from interconnection.models import Agreement, Application, FeederVersion, Study
-from interconnection.services.applications import Request, file_application, move
+from interconnection.services import commissioning
+from interconnection.services.applications import Request, file_application, move, submit
+from interconnection.services.certificates import register
 from interconnection.services.feeders import feeder_version
 from interconnection.services.offers import accept_offer, draft_terms, issue_offer
 from interconnection.services.studies import build_request, order_study, perform
@@ -82,6 +85,8 @@ class Command(BaseCommand):
         for text, holds in claims:
             self.stdout.write(f"{'holds' if holds else 'DOES NOT HOLD'}: {text}")
         safe = all(holds for _, holds in claims)
+        if safe:
+            _permit(agreement, claims)
         document = {"study": facts, "runs": results, "safe": safe}
         if options["json"]:
             write_json(options["json"], document)
@@ -97,8 +102,14 @@ class Command(BaseCommand):
         applicant, engineer = _person("demo-applicant", "applicant"), _person("demo-engineer", "engineer")
         with transaction.atomic():
             # An earlier demo's agreement on this feeder ends: two depots at one bus would need a study together.
-            for earlier in Application.objects.filter(applicant=applicant, feeder=version.feeder, state="accepted"):
+            for earlier in Application.objects.filter(
+                applicant=applicant, feeder=version.feeder, state__in=states.COMMITTED
+            ):
                 move(earlier, "end", actor=str(engineer))
+            listing = register(
+                make="Demo", model=f"{depot.charger_w / 1000:g} kW bidirectional DC", standard="UL 1741 SB",
+                listing="DEMO-0001", issued=date(2026, 1, 1), expires=None, origin="made up for the demo", actor="demo",
+            )  # fmt: skip
             application = file_application(
                 Request(
                     name="Bus depot", feeder=version.feeder.name, bus=bus, phases="123",
@@ -106,14 +117,19 @@ class Command(BaseCommand):
                     charger_model=f"{depot.charger_w / 1000:g} kW bidirectional DC", charger_count=depot.chargers,
                     charger_import_w=depot.charger_w, charger_export_w=depot.charger_w,
                     need_wh_per_day=int(depot.chargers * depot.battery_wh * 0.75), wanted=date(2027, 1, 1),
+                    address="1 Depot Road", contact="Night desk", contact_email="night@depot.example",
+                    contact_phone="+1 555 0100", charger_make="Demo", vehicle_count=depot.chargers,
+                    vehicle_wh=int(depot.battery_wh), transformer_va=int(depot.nameplate.import_w * 1.1),
+                    certificates=[{"standard": listing.standard, "listing": listing.listing}],
+                    documents=[{"kind": "one_line", "status": "attached"}],
                 ),
                 applicant=applicant,
             )  # fmt: skip
-            move(application, "submit", actor=str(applicant))
+            submit(application, actor=str(applicant))
         study = self._study(version, application, options["hours"])
         terms = draft_terms(application, study, starts=date(2026, 1, 1), ends=None)
-        offer = issue_offer(application, study, terms, engineer=engineer)
-        return accept_offer(offer, applicant=applicant), study
+        offer = issue_offer(application, study, terms, engineer=engineer, approver=_person("demo-approver", "approver"))
+        return accept_offer(offer, applicant=applicant, typed_name="D. Applicant"), study
 
     def _study(self, version: FeederVersion, application: Application, hours: int) -> Study:
         request = build_request(
@@ -122,6 +138,17 @@ class Command(BaseCommand):
         study = order_study(version, request, actor="demo-engineer", application=application)
         with Bar("study", stream=sys.stderr) as bar:
             return perform(study.pk, progress=bar.update)
+
+
+def _permit(agreement: Agreement, claims: list[tuple[str, bool]]) -> None:
+    """Record the five runs as a witnessed test and permit operation: only a run with every claim held comes here."""
+    application = agreement.offer.application
+    engineer, approver = _person("demo-engineer", "engineer"), _person("demo-approver", "approver")
+    steps = [commissioning.Step(text, holds, note="the demo's runs over the wire") for text, holds in claims]
+    commissioning.record(
+        application, commissioning.Result("witness", steps, at=datetime.now(UTC)), by=engineer, witness=approver
+    )
+    commissioning.permit(application, by=approver)
 
 
 def _person(name: str, role: str) -> Any:

@@ -1,4 +1,4 @@
-"""What the planning desk keeps. Only `interconnection.services` writes; constraints stand in the database too."""
+"""Feeders, applications, studies, offers, agreements, and what happened to them."""
 
 from __future__ import annotations
 
@@ -33,6 +33,18 @@ class Frozen(models.Model):
 
 PROTOCOLS = [("dnp3", "DNP3"), ("sunspec", "SunSpec Modbus"), ("ieee2030_5", "IEEE 2030.5")]
 """The wires over which a site may be held to its limits."""
+
+EXPORT_MODES = [
+    ("none", "no export"), ("limited", "limited at the connection point"), ("scheduled", "by schedule"),
+    ("dynamic", "by limits sent"), ("full", "up to nameplate"),
+]  # fmt: skip
+"""How the site means to export; a limited export is judged at its limit, not at its nameplate."""
+LIMIT_MEANS = [
+    ("pcs", "certified power control system"), ("ems", "energy management system"), ("relay", "protective relay 32/47"),
+    ("utility", "limits sent by the utility"),
+]  # fmt: skip
+"""What holds the site to its limits."""
+INVERTER_PLACES = [("charger", "in the charger (V2G-DC)"), ("vehicle", "in the vehicle (V2G-AC)")]
 
 
 class Feeder(models.Model):
@@ -80,6 +92,41 @@ class Application(models.Model):
     need_wh_per_day = models.PositiveBigIntegerField(default=0)
     wanted = models.DateField()
     protocol = models.CharField(max_length=16, choices=PROTOCOLS, default="dnp3")
+
+    address = models.CharField(max_length=200, blank=True)
+    account = models.CharField(max_length=40, blank=True, help_text="The utility's account or meter.")
+    contact = models.CharField(max_length=120, blank=True, help_text="Who answers day and night.")
+    contact_email = models.EmailField(blank=True)
+    contact_phone = models.CharField(max_length=40, blank=True)
+    transformer = models.CharField(max_length=64, blank=True, help_text="Service transformer's name.")
+    transformer_va = models.PositiveBigIntegerField(null=True, blank=True)
+    service_v = models.PositiveIntegerField(null=True, blank=True, help_text="Line-to-line volts at the service.")
+    service_a = models.PositiveIntegerField(null=True, blank=True, help_text="Rating of the service, amperes.")
+    secondary_shared = models.BooleanField(default=False)
+    spot_network = models.BooleanField(default=False)
+    import_va = models.PositiveBigIntegerField(null=True, blank=True, help_text="Nothing: as the watts.")
+    export_va = models.PositiveBigIntegerField(null=True, blank=True, help_text="Nothing: as the watts.")
+    export_mode = models.CharField(max_length=16, choices=EXPORT_MODES, default="dynamic")
+    limit_means = models.CharField(max_length=16, choices=LIMIT_MEANS, default="utility")
+    charger_make = models.CharField(max_length=80, blank=True)
+    inverter_place = models.CharField(max_length=16, choices=INVERTER_PLACES, default="charger")
+    charger_fault_pu = models.FloatField(default=1.2, help_text="Fault current in multiples of rated current.")
+    certificates = models.JSONField(default=list, blank=True, help_text="Each: standard, listing.")
+    vehicle_model = models.CharField(max_length=120, blank=True)
+    vehicle_count = models.PositiveIntegerField(default=0)
+    vehicle_wh = models.PositiveBigIntegerField(default=0, help_text="Battery of one vehicle.")
+    storage_w = models.PositiveBigIntegerField(default=0)
+    storage_wh = models.PositiveBigIntegerField(default=0)
+    pv_w = models.PositiveBigIntegerField(default=0)
+    load_most_w = models.PositiveBigIntegerField(default=0, help_text="Largest load behind the meter.")
+    load_least_w = models.PositiveBigIntegerField(default=0)
+    schedule = models.JSONField(
+        default=dict, blank=True, help_text="need_w: 7 x 24 watts, Monday first; departure_soc: 7 x 24, 0..1 or nothing."
+    )
+    documents = models.JSONField(default=list, blank=True, help_text="Each: kind, status (attached or pending), note.")
+    rule_pack = models.CharField(max_length=64, default="us-sgip-like")
+    completed = models.DateTimeField(null=True, blank=True, help_text="Deemed complete: the place in each queue.")
+
     state = models.CharField(max_length=16, choices=[(s, s) for s in states.STATES], default=states.DRAFT)
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
@@ -96,6 +143,8 @@ class Application(models.Model):
             ),
             models.CheckConstraint(condition=Q(import_w__gt=0) | Q(export_w__gt=0), name="something_is_asked"),
             models.CheckConstraint(condition=Q(state__in=states.STATES), name="a_known_state"),
+            models.CheckConstraint(condition=Q(load_least_w__lte=F("load_most_w")), name="least_load_within_most"),
+            models.CheckConstraint(condition=Q(charger_fault_pu__gte=0, charger_fault_pu__lte=10), name="a_fault_current"),
         ]
 
     def __str__(self) -> str:
@@ -145,7 +194,12 @@ class Study(models.Model):
 
 
 class Offer(models.Model):
-    """ "Yes, if": the terms as one document."""
+    """ "Yes, if": the terms as one document, prepared by one person and issued by another."""
+
+    PREPARED, OPEN, ACCEPTED, DECLINED, LAPSED, SUPERSEDED = (
+        "prepared", "open", "accepted", "declined", "lapsed", "superseded",
+    )  # fmt: skip
+    STATUSES = (PREPARED, OPEN, ACCEPTED, DECLINED, LAPSED, SUPERSEDED)
 
     application = models.ForeignKey(Application, models.PROTECT, related_name="offers")
     study = models.ForeignKey(Study, models.PROTECT, related_name="offers")
@@ -157,14 +211,30 @@ class Offer(models.Model):
     flexible_export_w = models.PositiveBigIntegerField()
     failsafe_import_w = models.PositiveBigIntegerField()
     failsafe_export_w = models.PositiveBigIntegerField()
-    open = models.BooleanField(default=True)
-    issued_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
-    issued = models.DateTimeField(auto_now_add=True)
+    status = models.CharField(max_length=16, choices=[(s, s) for s in STATUSES], default=PREPARED)
+    kind = models.CharField(max_length=24, default="dynamic", help_text="Which of the options it is.")
+    prepared_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    prepared = models.DateTimeField(auto_now_add=True)
+    issued_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", null=True, blank=True)
+    issued = models.DateTimeField(null=True, blank=True)
+    valid_until = models.DateField(null=True, blank=True, help_text="Last day on which it may be accepted.")
 
     class Meta:
-        ordering = ["-issued", "-id"]
+        ordering = ["-prepared", "-id"]
         constraints = [
-            models.UniqueConstraint(fields=["application"], condition=Q(open=True), name="one_open_offer"),
+            models.UniqueConstraint(
+                fields=["application"], condition=Q(status__in=("prepared", "open")), name="one_open_offer"
+            ),
+            models.CheckConstraint(
+                condition=Q(issued_by__isnull=True) | ~Q(issued_by=F("prepared_by")), name="two_people_issue"
+            ),
+            models.CheckConstraint(
+                condition=~Q(status__in=("open", "accepted")) | Q(issued__isnull=False), name="open_means_issued"
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=("prepared", "open", "accepted", "declined", "lapsed", "superseded")),
+                name="a_known_offer_status",
+            ),
             models.CheckConstraint(
                 condition=Q(firm_import_w__lte=F("flexible_import_w"), firm_export_w__lte=F("flexible_export_w")),
                 name="firm_within_flexible",
@@ -177,6 +247,11 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return f"offer {self.pk} {self.sha256[:12]}"
+
+    @property
+    def open(self) -> bool:
+        """Say whether the applicant may accept it now."""
+        return self.status == self.OPEN
 
     @property
     def terms(self) -> Terms:
@@ -192,6 +267,7 @@ class Agreement(Frozen):
     document = models.TextField()
     sha256 = models.CharField(max_length=64)
     accepted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    typed_name = models.CharField(max_length=120, blank=True, help_text="As the person who accepted typed it.")
     accepted = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
