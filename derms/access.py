@@ -72,11 +72,18 @@ FOREIGN: dict[str, Access] = {
     "schema": Access({"GET": PUBLIC}),
     "api-docs": Access({"GET": PUBLIC}),
     "login": _page(PUBLIC),
-    "logout": Access({"POST": SIGNED_IN}),
-    # The framework's own table editor: superusers only, and off in production (settings.DJANGO_ADMIN).
-    "admin:": _page(SIGNED_IN),
+    "logout": _page(PUBLIC),
+    "oauth-token": Access({"POST": PUBLIC}),
+    "oauth-revoke": Access({"POST": PUBLIC}),
+    # allauth's pages ask for a signed-in person themselves where they need one (test_accounts.py opens each without).
+    "account_": _page(PUBLIC),
+    "mfa_authenticate": _page(PUBLIC),
+    "mfa_": _page(SIGNED_IN),
+    "usersessions_": _page(SIGNED_IN),
+    "socialaccount_": _page(PUBLIC),
+    "openid_connect_": _page(PUBLIC),
 }
-"""Views of libraries by the name of their address, or by namespace with a colon at the end."""
+"""Views of libraries by the name of their address, or by the beginning of the name with `_` or `:` at the end."""
 
 
 def declared(view: Callable[..., Any], name: str) -> Access | None:
@@ -87,7 +94,7 @@ def declared(view: Callable[..., Any], name: str) -> Access | None:
             return found
     if name in FOREIGN:
         return FOREIGN[name]
-    return next((what for prefix, what in FOREIGN.items() if prefix.endswith(":") and name.startswith(prefix)), None)
+    return next((what for key, what in FOREIGN.items() if key.endswith((":", "_")) and name.startswith(key)), None)
 
 
 def role_names(user: Any) -> frozenset[str]:

@@ -42,9 +42,16 @@ INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
+    "django.contrib.humanize",  # allauth's list of sessions uses it
     "django.contrib.messages",
     "django.contrib.staticfiles",
-    "django.contrib.admin",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.usersessions",
+    "allauth.idp.oidc",
     "channels",
     "csp",
     "django_htmx",
@@ -53,6 +60,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "interconnection",
+    "interconnection.accounts",
     "telemetry",
 ]
 
@@ -68,6 +76,9 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "interconnection.accounts.second_factor.SecondFactorMiddleware",
     "derms.access.AccessMiddleware",  # last: what no view declares, nobody may
 ]
 
@@ -139,7 +150,11 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "interconnection.problems.handler",
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "interconnection.accounts.api_access.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["interconnection.accounts.api_access.Declared"],
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Headroom application API",
@@ -177,6 +192,54 @@ if UTILITY_TEST_API and PRODUCTION:
 if UTILITY_TEST_API:
     UTILITY_IN_BAND, UTILITY_WEBHOOK_SCHEMES = True, ("https", "http")
 
+# Signing in (django-allauth): password with a second factor, or the utility's OpenID Connect provider.
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+ACCOUNT_ADAPTER = "interconnection.accounts.adapters.AccountAdapter"
+SOCIALACCOUNT_ADAPTER = "interconnection.accounts.adapters.SocialAccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = True  # other sessions end when a password changes
+ACCOUNT_SESSION_REMEMBER = False  # the session ends with the browser, and after SESSION_COOKIE_AGE in any case
+ACCOUNT_USERNAME_BLACKLIST = ["admin", "root", "system", "engine", "serve"]
+OPEN_REGISTRATION = env.bool("HEADROOM_OPEN_REGISTRATION", default=False)
+REQUIRE_MFA = env.bool("HEADROOM_REQUIRE_MFA", default=PRODUCTION)
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_TOTP_ISSUER = "Headroom"
+MFA_TOTP_TOLERANCE = 1
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # there is no mail server in an isolated control room
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION
+USERSESSIONS_TRACK_ACTIVITY = False
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("HEADROOM_TRUSTED_PROXIES", default=0)
+OIDC_PROVIDER = env.str("OIDC_SERVER_URL", default="")
+OIDC_TRUST_MFA = env.bool("OIDC_TRUST_MFA", default=False)
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "utility",
+                "name": env.str("OIDC_NAME", default="the utility's account"),
+                "client_id": env.str("OIDC_CLIENT_ID", default=""),
+                "secret": env.str("OIDC_CLIENT_SECRET", default=""),
+                "settings": {"server_url": OIDC_PROVIDER},
+            }
+        ]
+        if OIDC_PROVIDER
+        else [],
+    }
+}
+IDP_OIDC_ACCESS_TOKEN_EXPIRES_IN = 3600
+CACHES = {
+    # Counters of failed sign-ins and of rate limits: several web processes share them only over Redis.
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"
@@ -201,6 +264,8 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 8 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"  # Strict would sign people out who come back from the OpenID Connect provider
+SESSION_EXPIRE_AT_BROWSER_CLOSE = True
 if PRODUCTION:
     SECURE_SSL_REDIRECT = True
     SECURE_HSTS_SECONDS = 365 * 24 * 3600

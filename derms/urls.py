@@ -1,8 +1,7 @@
 """Where each page and call lives: one line a room."""
 
+from allauth.idp.oidc import views as oauth
 from csp.decorators import csp_update
-from django.contrib import admin
-from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -13,9 +12,10 @@ urlpatterns = [
     path("", include("interconnection.urls")),
     path("operations/", include("telemetry.urls")),
     path("docs/", include("derms.manual")),
-    path("login/", LoginView.as_view(template_name="login.html"), name="login"),
-    path("logout/", LogoutView.as_view(), name="logout"),
-    path("admin/", admin.site.urls),
+    path("", include("interconnection.accounts.urls")),
+    # OAuth2: client credentials in, an opaque token of one hour out. allauth's other grants have no address here.
+    path("oauth/token/", oauth.token, name="oauth-token"),
+    path("oauth/revoke/", oauth.revoke, name="oauth-revoke"),
     path("api/v1/", include("interconnection.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", api_page, name="api-docs"),

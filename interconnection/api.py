@@ -12,9 +12,8 @@ from django_q.tasks import async_task
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema, extend_schema_field, inline_serializer
 from rest_framework import serializers, status
-from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.authentication import SessionAuthentication
 from rest_framework.pagination import CursorPagination
-from rest_framework.permissions import BasePermission
 from rest_framework.request import Request as HttpRequest
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -23,6 +22,7 @@ from derms.access import SIGNED_IN, access
 from derms.errors import InputError, NotFound
 from derms.units import kilowatts_to_watts
 from interconnection import queries, roles
+from interconnection.accounts.api_access import Declared, TokenAuthentication
 from interconnection.models import PROTOCOLS, Application, Study
 from interconnection.services import applications as application_services
 from interconnection.services import offers as offer_services
@@ -93,26 +93,10 @@ class StudyOrderSerializer(serializers.Serializer[Any]):
     hours = serializers.IntegerField(min_value=1, max_value=8760, default=8760)
 
 
-class Declared(BasePermission):
-    """Allows what the view's `@access` allows; a view or a method without a declaration is refused."""
-
-    message = "your role does not allow this"
-
-    def has_permission(self, request: HttpRequest, view: APIView) -> bool:
-        """Say whether the caller may use the method."""
-        method = request.method or ""
-        rule = getattr(view, "access", None)
-        if rule is None:
-            return False
-        if method == "OPTIONS" or not hasattr(view, method.lower()):
-            return request.user.is_authenticated  # the framework answers: 405, or what there is
-        return bool(rule.allows(method, roles.roles(request.user), request.user.is_authenticated))
-
-
 class Api(APIView):
     """Base: signed-in people only, roles checked by name."""
 
-    authentication_classes = [SessionAuthentication, BasicAuthentication]
+    authentication_classes = [TokenAuthentication, SessionAuthentication]
     permission_classes = [Declared]
 
 
@@ -129,6 +113,8 @@ class Pages(CursorPagination):
 class FeederList(Api):
     """Feeders that one may apply on."""
 
+    scopes = {"GET": "feeders:read"}
+
     @extend_schema(operation_id="feeders_list", responses=OpenApiTypes.OBJECT)
     def get(self, request: HttpRequest) -> Response:
         """Return names, sizes and the newest model's hash."""
@@ -138,6 +124,8 @@ class FeederList(Api):
 @access(own_login=True, get=SIGNED_IN)
 class FeederDetail(Api):
     """One feeder."""
+
+    scopes = {"GET": "feeders:read"}
 
     @extend_schema(operation_id="feeders_read", responses=OpenApiTypes.OBJECT)
     def get(self, request: HttpRequest, name: str) -> Response:
@@ -156,6 +144,8 @@ def _feeder(feeder: Any) -> dict[str, Any]:
 @access(own_login=True, get=SIGNED_IN, post=(roles.APPLICANT, roles.ENGINEER))
 class ApplicationList(Api):
     """Applications: filed and listed."""
+
+    scopes = {"GET": "applications:read", "POST": "applications:write"}
 
     @extend_schema(operation_id="applications_list", responses=ApplicationSerializer(many=True))
     def get(self, request: HttpRequest) -> Response:
@@ -185,6 +175,8 @@ class ApplicationList(Api):
 class ApplicationDetail(Api):
     """One application."""
 
+    scopes = {"GET": "applications:read"}
+
     @extend_schema(operation_id="applications_read", responses=ApplicationSerializer)
     def get(self, request: HttpRequest, number: int) -> Response:
         """Return it."""
@@ -194,6 +186,8 @@ class ApplicationDetail(Api):
 @access(own_login=True, post=(roles.APPLICANT, roles.ENGINEER))
 class ApplicationSubmit(Api):
     """Hand an application in."""
+
+    scopes = {"POST": "applications:write"}
 
     @extend_schema(operation_id="applications_submit", request=None, responses=ApplicationSerializer)
     def post(self, request: HttpRequest, number: int) -> Response:
@@ -219,6 +213,8 @@ def order(application: Application, hours: int, actor: Any) -> Study:
 class ApplicationStudies(Api):
     """Studies of an application."""
 
+    scopes = {"POST": "studies:write"}
+
     @extend_schema(operation_id="studies_create", request=StudyOrderSerializer, responses={202: OpenApiTypes.OBJECT})
     def post(self, request: HttpRequest, number: int) -> Response:
         """Order a study; it runs in the queue, its progress stands at Location."""
@@ -234,6 +230,8 @@ class ApplicationStudies(Api):
 @access(own_login=True, get=SIGNED_IN)
 class StudyDetail(Api):
     """One study."""
+
+    scopes = {"GET": "applications:read"}
 
     @extend_schema(operation_id="studies_read", responses=OpenApiTypes.OBJECT)
     def get(self, request: HttpRequest, number: int) -> Response:
@@ -261,6 +259,8 @@ def _study(study: Study) -> dict[str, Any]:
 class ApplicationOffer(Api):
     """The open or accepted offer of an application."""
 
+    scopes = {"GET": "applications:read"}
+
     @extend_schema(operation_id="offers_read", responses=OpenApiTypes.OBJECT)
     def get(self, request: HttpRequest, number: int) -> Response:
         """Return the newest offer: the terms' document and its hash."""
@@ -270,6 +270,8 @@ class ApplicationOffer(Api):
 @access(own_login=True, post=(roles.APPLICANT,))
 class ApplicationAccept(Api):
     """Accept the open offer."""
+
+    scopes = {"POST": "offers:write"}
 
     @extend_schema(
         operation_id="offers_accept",

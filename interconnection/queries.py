@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from derms.agreement import Terms
 from derms.errors import NotFound
 from derms.grid.capacity import SLICE_HOURS
 from interconnection import states
+from interconnection.accounts.territories import in_territory
 from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
 
@@ -19,7 +20,7 @@ from interconnection.roles import sees_all
 def applications(user: Any) -> QuerySet[Application]:
     """Return the applications that a user may see: all for the utility's people, their own for applicants."""
     rows = Application.objects.select_related("feeder", "applicant")
-    return rows if sees_all(user) else rows.filter(applicant=user)
+    return rows.filter(in_territory(user, "feeder")) if sees_all(user) else rows.filter(applicant=user)
 
 
 def application(user: Any, number: int) -> Application:
@@ -33,9 +34,8 @@ def application(user: Any, number: int) -> Application:
 def study(user: Any, number: int) -> Study:
     """Return one study of an application that the user may see."""
     rows = Study.objects.select_related("application", "version__feeder")
-    if not sees_all(user):
-        rows = rows.filter(application__applicant=user)
-    found = rows.filter(pk=number).first()
+    own = in_territory(user, "version__feeder") if sees_all(user) else Q(application__applicant=user)
+    found = rows.filter(own, pk=number).first()
     if found is None:
         raise NotFound(f"there is no study {number}", where="study", remedy="Check the number.")
     return found

@@ -107,8 +107,18 @@ ROWS: dict[str, Row] = {
     "api-accept": Row(post="own", args=application, body=lambda world: {"sha256": "0" * 64}),
     "api-study": Row(get="own utility", args=study, status=200),
     # Everybody
-    "login": Row(get="everybody", post="everybody", status=200),
-    "logout": Row(post="signed-in"),
+    "login": Row(get="everybody", post="everybody"),
+    "logout": Row(get="everybody", post="everybody"),
+    "oauth-token": Row(),
+    "oauth-revoke": Row(),
+    # Accounts
+    "tokens": Row(get="signed-in", post="signed-in", status=200),
+    "token-revoke": Row(post="own", args=lambda world: [world.more["token"].pk]),
+    "client-make": Row(post="signed-in"),
+    "client-change": Row(post="own", args=lambda world: [world.more["client"].pk, "rotate"]),
+    "people": Row(get="administrator", post="administrator", status=200),
+    "person": Row(get="administrator", post="administrator", args=lambda world: [world.people["nobody"].pk], status=200),
+    "territories": Row(get="administrator", post="administrator", status=200),
     "manual": Row(get="everybody", status=200),
     "manual-page": Row(get="everybody", args=lambda world: ["words"], status=200),
     "schema": Row(get="everybody", status=200),
@@ -116,6 +126,10 @@ ROWS: dict[str, Row] = {
 }
 
 FOREIGN = {
-    "admin": "Django's table editor: superusers only, tested by Django; off in production",
+    "account_": "allauth's sign-in pages (test_accounts.py)",
+    "mfa_": "allauth's second factors (test_accounts.py)",
+    "socialaccount_": "allauth's OpenID Connect pages",
+    "openid_connect_": "allauth's OpenID Connect pages",
+    "usersessions_": "allauth's list of one's own sessions",
 }
-"""Namespaces of libraries that no row describes, with the reason."""
+"""Addresses of libraries that no row describes, by the beginning of their names, with the reason."""

@@ -12,19 +12,31 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.test import Client, RequestFactory
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
+from django.utils import timezone
 
 from derms.access import AccessMiddleware, declared
+from interconnection.accounts import services as accounts
 from interconnection.models import Offer
 from interconnection.roles import ADMINISTRATOR
 from tests.app.access_table import CALLERS, FOREIGN, ROLES, ROWS, Row, World, who
 from tests.app.conftest import person
 
 METHODS = ("get", "post", "put", "patch", "delete")
+PROTOCOL = {
+    "site": "answers 404 where no such site has a trend",
+    "oauth-token": "OAuth2's own answers (test_accounts.py)",
+    "oauth-revoke": "OAuth2's own answers (test_accounts.py)",
+}
+"""Addresses that this walk cannot judge, with the reason; their own tests do."""
 
 
 @pytest.fixture
 def world(offered: Offer, people: dict[str, Any]) -> World:
-    return World(people, offered.application, offered.study, offered)
+    made = World(people, offered.application, offered.study, offered)
+    owner = people["applicant"]
+    made.more["token"], _ = accounts.make_token(owner, "script", ["feeders:read"], days=1, now=timezone.now())
+    made.more["client"], _ = accounts.make_client(owner, "portal", ["feeders:read"])
+    return made
 
 
 def patterns(resolver: URLResolver, space: str = "") -> Iterator[tuple[str, URLPattern]]:
@@ -37,7 +49,7 @@ def patterns(resolver: URLResolver, space: str = "") -> Iterator[tuple[str, URLP
 
 def ours() -> dict[str, URLPattern]:
     found = dict(patterns(get_resolver()))
-    return {name: item for name, item in found.items() if name.split(":")[0] not in FOREIGN}
+    return {name: item for name, item in found.items() if not name.startswith(tuple(FOREIGN))}
 
 
 def client(world: World, caller: str) -> Client:
@@ -62,7 +74,7 @@ def test_the_declared_methods_are_those_of_the_table() -> None:
         assert rule is not None
         table = {method.upper() for method in METHODS if getattr(ROWS[name], method)}
         assert table <= set(rule.methods), name
-        assert set(rule.methods) - table <= {"GET"} if name == "site" else set(rule.methods) == table, name
+        assert name in PROTOCOL or set(rule.methods) == table, name
 
 
 def refused(answer: Any) -> bool:
@@ -92,7 +104,7 @@ def test_roles_by_address_by_method(world: World) -> None:
             allowed = who(getattr(row, method))
             if allowed:
                 wrong += walk(clients, method, url, name, row, world, allowed)
-            elif name != "site" and call(everything, method, url, row, world).status_code != 405:
+            elif name not in PROTOCOL and call(everything, method, url, row, world).status_code != 405:
                 wrong.append(f"{name} {method}: not refused with 405")
     assert wrong == []
 
@@ -131,7 +143,7 @@ def test_anothers_object_answers_exactly_as_a_missing_one(world: World) -> None:
 def plain(answer: HttpResponse, key: object) -> str:
     """Return a body without what differs by nature: the number asked for, and the page's one-time tokens."""
     text = re.sub(rf"\bno (\w+) {key}\b", r"no \1 N", answer.content.decode())
-    return re.sub(r'(nonce|value|request_id)("?[=:] ?")[^"]*', r"\1\2", text)
+    return re.sub(r"[A-Za-z0-9_+/=-]{22,}", "once", text)
 
 
 def test_the_administrator_runs_accounts_and_controls_nothing(world: World) -> None:

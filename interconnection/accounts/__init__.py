@@ -1,0 +1,1 @@
+"""Accounts: people, roles, territories, second factor, tokens and clients of the API."""
