@@ -193,10 +193,10 @@ def save_territory(
     """Store a territory; its members see only the feeders of their territories (queries.applications)."""
     if not name.strip() or len(name) > 64:
         raise InputError("a territory needs a name of 1 to 64 letters", where="name")
-    if Territory.objects.filter(name=name.strip()).exclude(pk=number).exists():
+    if Territory.objects.filter(name=name.strip()).exclude(pk=number or 0).exists():
         raise Conflict(f"the territory {name!r} is there already", where="name")
     with transaction.atomic():
-        territory = Territory.objects.filter(pk=number).first() or Territory()
+        territory = Territory.objects.filter(pk=number or 0).first() or Territory()
         before = _facts(territory) if territory.pk else {}
         territory.name = name.strip()
         territory.save()
