@@ -7,26 +7,38 @@ in the twin's lock-step day, and in simulation with planted faults.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Protocol, cast
 
 from derms.agreement import Terms
 from derms.clock import Clock
 from derms.errors import HeadroomError, RemoteError
 from derms.grid.envelope import Site
 from derms.limits import Limit
+from telemetry.control import orders as ordered
 from telemetry.control.compliance import Ladder, Stage
+from telemetry.control.cycle_document import StillBook, document
 from telemetry.control.decide import Decision, Target, decide, due, to_grant
+from telemetry.control.evidence import Bundle, EvidenceKeeper
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Quality, Reading, Reason
+from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
+from telemetry.control.shadow import ShadowRoom
 from telemetry.control.site_book import SiteBook
 from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
+from telemetry.control.telemetry_quality import NONE, STUDY, HeadWatch, SiteWatch, Verdict
 from telemetry.protocols.ports import SitePort
+
+MOST_JUMP = 1_000_000
+"""A site that reports an epoch further above ours than this is not believed: it would use up the numbers."""
 
 
 class EnvelopeSolver(Protocol):
-    """What the wires can take, given what was measured."""
+    """What the wires can take, given what was measured.
+
+    A solver whose `without_head` is true is asked with `head` None too: then it must keep the study's whole band free.
+    """
 
     async def solve(
         self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
@@ -55,6 +67,22 @@ class Leadership(Protocol):
         ...
 
 
+class OrderSource(Protocol):
+    """Where operators' orders come from."""
+
+    async def read(self) -> Orders | None:
+        """Return mode and orders in force now, or None when they cannot be read just now."""
+        ...
+
+
+class Memory(Protocol):
+    """What outlives an engine: where each site stands on the ladder."""
+
+    async def recall(self, now: float) -> Mapping[str, Ladder]:
+        """Return the ladders that the leaders before kept; `now`: this engine's monotonic seconds."""
+        ...
+
+
 class ControlEngine:
     """One feeder's control loop."""
 
@@ -69,9 +97,17 @@ class ControlEngine:
         leadership: Leadership,
         clock: Clock,
         settings: ControlSettings | None = None,
+        orders: OrderSource | None = None,
+        memory: Memory | None = None,
+        clock_offset: Callable[[], float] | None = None,
+        documents: bool = False,
     ) -> None:
+        """`clock_offset`: how far this machine's wall clock is from the truth, seconds, as far as it is known.
+        `documents`: put into each record what `replay_cycle` needs.
+        """
         self.feeder = feeder
         self.settings = settings or ControlSettings()
+        self.terms = tuple(terms)
         self.books = {item.site: SiteBook(item, self.settings) for item in terms}
         self.ladders = {item.site: Ladder() for item in terms}
         self.ports = dict(ports)
@@ -80,6 +116,17 @@ class ControlEngine:
         self.leadership = leadership
         self.clock = clock
         self.cycles = 0
+        self.orders = Orders()
+        self.foreign_epoch = 0
+        """The highest epoch that a site reports and that this engine did not lend: the lead must be taken above it."""
+        self._order_source, self._memory, self._clock_offset = orders, memory, clock_offset
+        self._head_watch, self._site_watch = HeadWatch(self.settings), SiteWatch(self.settings)
+        self._evidence = EvidenceKeeper()
+        self._shadow: ShadowRoom | None = None
+        self._verdict = Verdict(NONE, None, False)
+        self._asked: dict[str, ordered.Ceiling] = {}
+        self._confirmed = 0
+        self._documents = documents
         self._sequence = 0
         self.epoch: int | None = None
 
@@ -91,14 +138,19 @@ class ControlEngine:
         epoch = self.leadership.epoch()
         if epoch is None:
             return None
-        self._lead_under(epoch)
+        await self._lead_under(epoch)
+        await self._read_orders()
         self.cycles += 1
         snapshot = f"{epoch}-{self.cycles}"
         readings = await self._measure()
         now = self.clock.monotonic()
         stages, excess = self._comply(now)
-        envelope, problem = await self._envelope(head, hour, now)
+        offset = self._clock_offset() if self._clock_offset is not None else 0.0
+        self._verdict = self._judge(head, offset, now)
+        envelope, problem = await self._envelope(self._verdict, hour, now)
+        now = self.clock.monotonic()
         decisions = self._decide(envelope, stages, now, snapshot)
+        text = self._document(envelope, decisions, now, snapshot) if self._documents else ""
         grants, acknowledgements, withheld = await self._publish(decisions, epoch)
         record = CycleRecord(
             feeder=self.feeder,
@@ -114,23 +166,92 @@ class ControlEngine:
             excess_w=excess,
             problem=problem,
             withheld=tuple(withheld),
+            orders=self.orders,
+            level=envelope.level if envelope is not None else "failsafe",
+            clock_offset_s=offset,
+            shadow=self._shadow.score(now) if self._shadow is not None else {},
+            evidence=tuple(self._collect(readings, stages, excess, now, snapshot)),
+            document=text,
         )
         self.recorder.record(record)
         return record
 
-    def _lead_under(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch = epoch
-            for book in self.books.values():
-                book.took_over(epoch, self.clock.monotonic())
+    async def tighten(self) -> list[Acknowledgement]:
+        """Read the orders and send at once what they lower; nothing is measured and nothing is raised.
+
+        The cycle that follows does the rest. This is the way of "curtail all": it waits for no estimate.
+        """
+        epoch = self.leadership.epoch()
+        if epoch is None or epoch != self.epoch:
+            return []
+        await self._read_orders()
+        now = self.clock.monotonic()
+        held = {
+            name: Target(book.in_force(now), Reason("order", "", 0.0, f"{epoch}-{self.cycles}"))
+            for name, book in self.books.items()
+        }
+        decisions = decide(
+            self.books, held, now=now, settings=self.settings, snapshot=f"{epoch}-{self.cycles}", orders=self.orders,
+            may_raise=False,
+        )  # fmt: skip
+        lower = [d for d in decisions if d.limit != self.books[d.site].in_force(now) and not d.raises]
+        return (await self._publish(lower, epoch))[1]
+
+    async def _lead_under(self, epoch: int) -> None:
+        if epoch == self.epoch:
+            return
+        if self._memory is not None:
+            self.ladders |= {
+                name: ladder
+                for name, ladder in (await self._memory.recall(self.clock.monotonic())).items()
+                if name in self.books
+            }
+        self.epoch = epoch
+        for book in self.books.values():
+            book.took_over(epoch, self.clock.monotonic())
+
+    async def _read_orders(self) -> None:
+        if self._order_source is None:
+            return
+        found = await self._order_source.read()
+        # Not readable: what was ordered last stands, and nothing is raised meanwhile.
+        self.orders = found if found is not None else replace(self.orders, known=False)
+        for order in self.orders.items:
+            if order.kind != ordered.RESET:
+                continue
+            if order.site in self.ladders:
+                self.ladders[order.site].reset(order.number)
+            elif not order.site and order.number > self._confirmed:
+                self._head_watch.confirm()
+                self._confirmed = order.number
 
     async def _measure(self) -> dict[str, Reading | None]:
         names = sorted(self.books)
         readings = dict(zip(names, await asyncio.gather(*(self._read(name) for name in names)), strict=True))
         now = self.clock.monotonic()
-        for name, reading in readings.items():
-            self.books[name].heard(reading, now)
+        self.foreign_epoch = 0
+        for name in names:
+            book = self.books[name]
+            reading = readings[name] = self._site_watch.judge(readings[name], book.terms, now)
+            book.heard(reading, now)
+            self._look_for_foreign_grants(reading)
+        if self._shadowing:
+            self._shadow = self._shadow or ShadowRoom(self.terms, self.settings)
+            self._shadow.heard(readings, now)
+        else:
+            self._shadow = None
         return readings
+
+    def _look_for_foreign_grants(self, reading: Reading | None) -> None:
+        """A site that holds a grant which we did not lend: the database is an old backup, or another engine leads."""
+        if reading is None or reading.epoch is None or reading.sequence is None or self.epoch is None:
+            return
+        if (reading.epoch, reading.sequence) > (self.epoch, self._sequence) and reading.epoch <= self.epoch + MOST_JUMP:
+            self.foreign_epoch = max(self.foreign_epoch, reading.epoch)
+
+    @property
+    def _shadowing(self) -> bool:
+        return self.orders.mode == ordered.SHADOW
 
     async def _read(self, site: str) -> Reading | None:
         port = self.ports.get(site)
@@ -145,7 +266,9 @@ class ControlEngine:
         stages, excess = {}, {}
         for name, book in self.books.items():
             reading = book.last_reading
-            if reading is None or not book.fresh(now):
+            # Nobody holds the sites to anything in modes disabled and shadow.
+            judged = self.orders.mode in (ordered.MANUAL, ordered.AUTOMATIC)
+            if reading is None or not book.fresh(now) or not judged:
                 stages[name], excess[name] = self.ladders[name].stage, 0.0
                 continue
             tolerance = self.settings.compliance_tolerance * max(book.terms.flexible.import_w, book.terms.flexible.export_w)
@@ -154,21 +277,38 @@ class ControlEngine:
             stages[name] = self.ladders[name].update(excess[name], now)
         return stages, excess
 
-    async def _envelope(self, head: HeadReading | None, hour: int, now: float) -> tuple[EnvelopeAnswer | None, str]:
-        if head is None or not head.usable(now, self.settings.stale_s):
-            return None, "the feeder head's measurement is missing, stale or bad"
+    def _judge(self, head: HeadReading | None, offset: float, now: float) -> Verdict:
+        heard = {
+            name: book.last_reading.power_w
+            for name, book in self.books.items()
+            if book.last_reading is not None and book.fresh(now)
+        }
+        verdict = self._head_watch.judge(head, heard, now)
+        if abs(offset) >= self.settings.clock_stop_s:
+            # Ages are differences of wall clocks somewhere on their way: nothing that is old can be told from new.
+            return Verdict(NONE, None, False, f"this machine's clock is {offset:+.1f} s off")
+        return verdict
+
+    async def _envelope(self, verdict: Verdict, hour: int, now: float) -> tuple[EnvelopeAnswer | None, str]:
+        able = verdict.head is not None or (verdict.level == STUDY and getattr(self.solver, "without_head", False))
+        if not able:
+            return None, verdict.problem
+        factor = self.settings.margin_factor(verdict.level)
+        settings = replace(
+            self.settings,
+            thermal_margin=factor * self.settings.thermal_margin,
+            voltage_margin_pu=factor * self.settings.voltage_margin_pu,
+        )
         try:
-            return (
-                await self.solver.solve(
-                    hour=hour,
-                    head=head,
-                    asks=[self._ask(name, now) for name in sorted(self.books)],
-                    settings=self.settings,
-                ),
-                "",
+            answer = await self.solver.solve(
+                hour=hour,
+                head=cast(HeadReading, verdict.head),  # None only for a solver that says it can
+                asks=[self._ask(name, now) for name in sorted(self.books)],
+                settings=settings,
             )
         except HeadroomError as error:
             return None, str(error)
+        return answer, verdict.problem
 
     def _ask(self, site: str, now: float) -> Site:
         book = self.books[site]
@@ -178,6 +318,13 @@ class ControlEngine:
         power = reading.power_w if fresh and reading else None
         if power is not None:  # a site above its limit takes that room from the others until it comes down
             reserved = reserved.cover(Limit.of(max(power, 0.0), max(-power, 0.0)))
+        in_force = book.in_force(now)
+        wanted = terms.flexible
+        left = ordered.ceiling(self._envelope_orders, site, target=wanted, failsafe=terms.failsafe, in_force=in_force)
+        self._asked.pop(site, None)
+        if left is not None:  # what an order takes from a site is there for the others
+            self._asked[site] = left
+            wanted = left.limit.cover(terms.failsafe)
         return Site(
             name=site,
             bus=terms.bus,
@@ -185,31 +332,78 @@ class ControlEngine:
             p_w=power,
             q_var=reading.reactive_var if fresh and reading else 0.0,
             failsafe=terms.failsafe,
-            flexible=terms.flexible,
+            flexible=wanted,
             reserved=reserved,
-            in_force=book.in_force(now),
+            in_force=in_force,
             controllable=fresh and self.ladders[site].stage is not Stage.LOCKED,
         )
+
+    @property
+    def _envelope_orders(self) -> Orders:
+        """The orders as the envelope must see them: in mode shadow it answers as in automatic."""
+        return (
+            replace(self.orders, mode=ordered.AUTOMATIC, known=True)
+            if self._shadowing
+            else replace(self.orders, known=True)
+        )
+
+    def _targets(
+        self, envelope: EnvelopeAnswer | None, stages: Mapping[str, Stage], snapshot: str
+    ) -> dict[str, Target] | None:
+        if envelope is None:
+            return None
+        targets = {}
+        for name, target in envelope.targets.items():
+            reason = Reason(target.reason.criterion, target.reason.element, target.reason.share, snapshot)
+            asked = self._asked.get(name)
+            if asked is not None and asked.limit.within(target.limit):
+                reason = Reason(asked.criterion, asked.element, 1.0, snapshot)
+            targets[name] = replace(target, reason=reason)
+        for name, stage in stages.items():
+            if stage is Stage.LOCKED:
+                targets[name] = Target(self.books[name].terms.failsafe, Reason("compliance", name, 0.0, snapshot))
+        return targets
 
     def _decide(
         self, envelope: EnvelopeAnswer | None, stages: Mapping[str, Stage], now: float, snapshot: str
     ) -> list[Decision]:
-        targets: dict[str, Target] | None = None
-        if envelope is not None:
-            targets = {
-                name: replace(target, reason=replace(target.reason, snapshot=snapshot))
-                for name, target in envelope.targets.items()
-            }
-            for name, stage in stages.items():
-                if stage is Stage.LOCKED:
-                    locked = Reason("compliance", name, 0.0, snapshot)
-                    targets[name] = Target(self.books[name].terms.failsafe, locked)
-        return decide(self.books, targets, now=now, settings=self.settings, snapshot=snapshot)
+        targets = self._targets(envelope, stages, snapshot)
+        facts = {"orders": self.orders, "may_raise": self._verdict.may_raise, "problem": self._problem}
+        if self._shadow is not None:
+            self._shadow.decide(targets, now=now, snapshot=snapshot, **facts)  # type: ignore[arg-type]
+        return decide(
+            self.books, targets, now=now, settings=self.settings, snapshot=snapshot, **facts  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    @property
+    def _problem(self) -> str:
+        return self._verdict.problem or "feeder head"
+
+    def _document(self, envelope: EnvelopeAnswer | None, decisions: Sequence[Decision], now: float, snapshot: str) -> str:
+        stages = {name: ladder.stage for name, ladder in self.ladders.items()}
+        return document(
+            feeder=self.feeder,
+            model_sha256=self.terms[0].feeder_sha256 if self.terms else "",
+            snapshot=snapshot,
+            settings=self.settings,
+            orders=self.orders,
+            may_raise=self._verdict.may_raise,
+            problem=self._problem,
+            books=[StillBook.of(book, now) for _, book in sorted(self.books.items())],
+            targets=self._targets(envelope, stages, snapshot),
+            decisions=decisions,
+            question=envelope.inputs if envelope is not None else "",
+            answer=envelope.outputs if envelope is not None else "",
+        )
 
     async def _publish(
         self, decisions: Sequence[Decision], epoch: int
     ) -> tuple[list[Grant], list[Acknowledgement], list[str]]:
         """Send tightenings first, then raises; a raise waits for the audit log and for the fence."""
+        if self.orders.mode not in (ordered.MANUAL, ordered.AUTOMATIC):
+            return [], [], []
+        if self.foreign_epoch:
+            return [], [], [decision.site for decision in decisions]
         now = self.clock.monotonic()
         wanted = [d for d in decisions if due(self.books[d.site], d, now=now, settings=self.settings)]
         lower = [decision for decision in wanted if not decision.raises]
@@ -248,3 +442,15 @@ class ControlEngine:
             answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
         book.acknowledged(answer, self.clock.monotonic())
         return answer
+
+    def _collect(
+        self, readings: Mapping[str, Reading | None], stages: Mapping[str, Stage], excess: Mapping[str, float], now: float,
+        snapshot: str,
+    ) -> list[Bundle]:  # fmt: skip
+        bundles = []
+        for name, book in self.books.items():
+            lent = book.last_loan.grant if book.last_loan is not None else None
+            bundles += self._evidence.take(
+                name, readings.get(name), stage=stages[name], excess_w=excess[name], grant=lent, now=now, snapshot=snapshot
+            )
+        return bundles

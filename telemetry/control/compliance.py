@@ -8,8 +8,10 @@ OBEYS ──15 s over──► WARNED (alarm, re-issue, trim the others)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 EXCURSION_S = 15.0
 LOCK_S = 60.0
@@ -36,6 +38,7 @@ class Ladder:
     locked_at: float | None = None
     excursions: list[float] = field(default_factory=list)
     worst_w: float = 0.0
+    last_reset: int = 0
     _counted: bool = False
 
     def update(self, excess_w: float, now: float) -> Stage:
@@ -59,6 +62,37 @@ class Ladder:
         if lasted >= LOCK_S or self._too_often(now):
             self.stage, self.locked_at = Stage.LOCKED, now
         return self.stage
+
+    def reset(self, order: int) -> None:
+        """Let the site be raised again: two people said so in `order`; the same order counts once."""
+        if order > self.last_reset:
+            self._reset()
+            self.last_reset = order
+
+    def to_dict(self, now: float) -> dict[str, Any]:
+        """Return plain data that another engine can go on from: ages in seconds, not moments of this machine's clock."""
+        return {
+            "stage": self.stage.value,
+            "over_for_s": None if self.over_since is None else now - self.over_since,
+            "locked_for_s": None if self.locked_at is None else now - self.locked_at,
+            "excursions_ago_s": [now - moment for moment in self.excursions],
+            "worst_w": self.worst_w,
+            "counted": self._counted,
+            "last_reset": self.last_reset,
+        }
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any], now: float, age_s: float) -> Ladder:
+        """Rebuild a ladder stored `age_s` seconds ago; `now` is this machine's monotonic seconds."""
+
+        def moment(ago: Any) -> float | None:
+            return None if ago is None else now - age_s - float(ago)
+
+        return cls(
+            Stage(raw["stage"]), moment(raw["over_for_s"]), moment(raw["locked_for_s"]),
+            [now - age_s - float(ago) for ago in raw["excursions_ago_s"]], float(raw["worst_w"]),
+            int(raw["last_reset"]), bool(raw["counted"]),
+        )  # fmt: skip
 
     def _too_often(self, now: float) -> bool:
         if not self._counted:

@@ -4,11 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from derms.limits import Limit
 from telemetry.control.grant import Grant, Reason
+from telemetry.control.orders import Orders, ceiling
 from telemetry.control.settings import ControlSettings
 from telemetry.control.site_book import SiteBook
+
+
+class _Limits(Protocol):
+    @property
+    def failsafe(self) -> Limit: ...
+    @property
+    def flexible(self) -> Limit: ...
+    @property
+    def slow(self) -> bool: ...
+
+
+class Book(Protocol):
+    """What the control law reads of a site's book."""
+
+    @property
+    def site(self) -> str: ...
+    @property
+    def terms(self) -> _Limits: ...
+    @property
+    def last_change_at(self) -> float: ...
+    @property
+    def patience_s(self) -> float: ...
+    def fresh(self, now: float) -> bool: ...
+    def in_force(self, now: float) -> Limit: ...
+    def may_raise(self, now: float) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +59,23 @@ class Decision:
 
 
 def decide(
-    books: Mapping[str, SiteBook],
+    books: Mapping[str, Book],
     targets: Mapping[str, Target] | None,
     *,
     now: float,
     settings: ControlSettings,
     snapshot: str,
+    orders: Orders | None = None,
+    may_raise: bool = True,
+    problem: str = "feeder head",
 ) -> list[Decision]:
     """Return the limits to publish in this cycle, tightenings first.
 
     `targets`: the envelope's answer, or None when the feeder's state is not known well enough: then every site
-    goes to its failsafe. A silent site gets nothing: its lease runs out by itself.
+    goes to its failsafe, because of `problem`. A silent site gets nothing: its lease runs out by itself.
+    `orders`: what operators ordered; they only tighten. `may_raise`: False while the state is no ground for a raise.
     """
-    unknown = Reason("telemetry", "feeder head", 0.0, snapshot)
+    unknown = Reason("telemetry", problem, 0.0, snapshot)
     decisions = []
     for name, book in sorted(books.items()):
         if not book.fresh(now):
@@ -52,22 +83,29 @@ def decide(
         target = targets.get(name) if targets is not None else None
         if target is None:
             target = Target(book.terms.failsafe, unknown)
-        decisions.append(_one(book, target, now, settings))
+        decisions.append(_one(book, target, now, settings, orders or Orders(), may_raise))
     return sorted(decisions, key=lambda decision: (decision.raises, decision.site))
 
 
-def _one(book: SiteBook, target: Target, now: float, settings: ControlSettings) -> Decision:
-    ceiling = target.limit.cover(book.terms.failsafe).meet(book.terms.flexible)
+def _one(book: Book, target: Target, now: float, settings: ControlSettings, orders: Orders, may_raise: bool) -> Decision:
+    top, reason, current = target.limit.cover(book.terms.failsafe), target.reason, book.in_force(now)
     if book.terms.slow and not target.thermal_only:
         # It needs some 20 minutes down: a conductor waits that long, a voltage does not.
-        ceiling = book.terms.failsafe
-    current = book.in_force(now)
-    allowed = ceiling.meet(_relaxed(book, current, now, settings)) if book.may_raise(now) else ceiling.meet(current)
+        top = book.terms.failsafe
+    top = top.meet(book.terms.flexible)
+    ordered = ceiling(orders, book.site, target=top, failsafe=book.terms.failsafe, in_force=current)
+    if ordered is not None:
+        top = ordered.limit
+        reason = Reason(ordered.criterion, ordered.element, reason.share, reason.snapshot)
+    # Below its failsafe a site is only by an order: when that ends it may come back there by itself.
+    floor = current.cover(book.terms.failsafe)
+    raised = may_raise and book.may_raise(now)
+    allowed = top.meet(_relaxed(book, floor, now, settings)) if raised else top.meet(floor)
     limit = _dead_band(current, allowed, book.terms.flexible, settings)
-    return Decision(book.site, limit, not limit.within(current), target.reason)
+    return Decision(book.site, limit, not limit.within(current), reason)
 
 
-def _relaxed(book: SiteBook, current: Limit, now: float, settings: ControlSettings) -> Limit:
+def _relaxed(book: Book, current: Limit, now: float, settings: ControlSettings) -> Limit:
     """Return the furthest that relaxing may go: so many percent of the flexible limit a minute."""
     # At short cycles a raise waits until it is worth twice the dead band; after a quiet hour it is no leap either.
     longest_s = max(settings.cycle_s, 120.0 * settings.dead_band / settings.relax_per_minute, book.patience_s)

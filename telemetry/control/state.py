@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from derms.limits import Limit
 from telemetry.control.compliance import Stage
 from telemetry.control.decide import Target
-from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading
+from telemetry.control.evidence import Bundle
+from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading, Reason
+from telemetry.control.orders import Orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,21 @@ class EnvelopeAnswer:
     highest_voltage_pu: float
     corners_checked: int
     shrunk: bool
+    margin_w: tuple[float, float] | None = None
+    """What the margins cost all sites together, watts of import and export; None where it was not found."""
+    engine: str = ""
+    inputs: str = ""
+    """Canonical JSON of what the solver was asked: enough for it to say the same again. Empty: cannot be replayed."""
+    outputs: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """What a site would have been lent in mode shadow, and by how much it is beyond that now, watts."""
+
+    limit: Limit
+    reason: Reason
+    beyond_w: float
 
 
 @dataclass(frozen=True)
@@ -63,3 +81,10 @@ class CycleRecord:
     excess_w: dict[str, float]
     problem: str
     withheld: tuple[str, ...]
+    orders: Orders = field(default_factory=Orders)
+    level: str = ""
+    clock_offset_s: float = 0.0
+    shadow: dict[str, Shadow] = field(default_factory=dict)
+    evidence: tuple[Bundle, ...] = ()
+    document: str = ""
+    """Canonical JSON of the cycle's inputs and decisions: what `replay_cycle` runs again."""

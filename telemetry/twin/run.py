@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -36,6 +37,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 OVERLOAD_PU = 1.0 + 1e-5
 SAMPLE_S = 60.0
 RECONNECT_S = 20.0
+METER_NOISE_W = 50.0
 EDGE = 0.25
 """Share of an hour in which the loads pass from one hour's value to the next."""
 
@@ -134,6 +136,7 @@ class Run:
         self.clock = VirtualClock(datetime.fromisoformat(config["noon"]))
         self.step_s = float(config["step_s"])
         self.tally, self.recorder = Tally(), Recorder()
+        self.chance = random.Random(1)  # noqa: S311  (a meter's noise, the same in every run)
         self.sites: list[Site] = []
         self.ports: dict[str, SitePort] = {}
         self.engine: ControlEngine | None = None
@@ -202,7 +205,9 @@ class Run:
                 site.volts = state["site_v_pu"][site.config["bus"]]
             self.tally.take(state, self.step_s)
             if self.engine is not None:
-                head = HeadReading(self.clock.monotonic(), state["head_w"], state["head_var"])
+                # A real meter's last digits never rest; one whose do is taken for frozen.
+                noise = METER_NOISE_W * self.chance.uniform(-1.0, 1.0)
+                head = HeadReading(self.clock.monotonic(), state["head_w"] + noise, state["head_var"])
                 await self.engine.cycle(head, hour=self._hour()[0])
             if self.clock.elapsed % SAMPLE_S == 0:
                 self._sample(state)

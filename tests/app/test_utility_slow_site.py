@@ -138,7 +138,7 @@ class World:
             if int(self.clock.elapsed) % 60 == 0:
                 self.client.poll()
             if not self.dead:
-                async_to_sync(self.engine.cycle)(HeadReading(self.clock.monotonic(), 5e6), hour=0)
+                async_to_sync(self.engine.cycle)(HeadReading(self.clock.monotonic(), 5e6 + self.clock.elapsed % 7), hour=0)
             limit = self.client.limit()
             assert limit.within(self.book.may_be_doing(self.clock.monotonic())), "reserved is what it may be doing"
 

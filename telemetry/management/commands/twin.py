@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import signal
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
 from telemetry import services
-from telemetry.twin.run import Site
+from telemetry.twin.run import METER_NOISE_W, Site
 
 STEP_S = 2.0
 CHARGER_W = 30_000
@@ -55,6 +56,7 @@ async def _live(version: FeederVersion, terms: list[Terms]) -> None:
             places = [[item.bus, list(item.phases), 0.1 * max(item.flexible.import_w, 1)] for item in terms]
             elements = plant.call("participants", {"sites": places})["elements"]
             began = asyncio.get_running_loop().time()
+            chance = random.Random(1)  # noqa: S311  (a meter's noise)
             while not stop.is_set():
                 now = asyncio.get_running_loop().time() - began
                 await asyncio.gather(*(site.step(now) for site in sites))
@@ -62,7 +64,8 @@ async def _live(version: FeederVersion, terms: list[Terms]) -> None:
                 for site in sites:
                     site.volts = state["site_v_pu"][site.config["bus"]]
                 measured = sync_to_async(services.measure_head)
-                await measured(terms[0].feeder, datetime.now(UTC), state["head_w"], state["head_var"])
+                noise = METER_NOISE_W * chance.uniform(-1.0, 1.0)
+                await measured(terms[0].feeder, datetime.now(UTC), state["head_w"] + noise, state["head_var"])
                 try:
                     await asyncio.wait_for(stop.wait(), STEP_S)
                 except TimeoutError:
