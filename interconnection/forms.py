@@ -86,3 +86,29 @@ class CloneForm(forms.Form):
             inverter=data["inverter"],
             rule=data["rule"],
         )
+
+
+class WhatIfForm(forms.Form):
+    """A question to the engine: starts as the study is; nothing is stored."""
+
+    bus = forms.CharField(max_length=64)
+    import_kw = forms.FloatField(min_value=0, label="Import, kW")
+    export_kw = forms.FloatField(min_value=0, label="Export, kW")
+    inverter = forms.ChoiceField(choices=[(name, INVERTER_WORDS.get(name, name)) for name in INVERTERS])
+
+    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
+        asked = study.request
+        kwargs["initial"] = {
+            "bus": asked["bus"],
+            "import_kw": asked["import_w"] / 1000,
+            "export_kw": asked["export_w"] / 1000,
+            "inverter": asked.get("inverter", "unity"),
+        }
+        super().__init__(*args, **(kwargs | {"auto_id": "wi-%s"}))
+        for name in ("import_kw", "export_kw"):
+            self.fields[name].widget.attrs |= {"step": "any", "data-slide": f"wi-{name}-slide"}
+
+    def watts(self) -> tuple[int, int]:
+        """Return import and export in watts; raises InputError (NaN among them)."""
+        found = [kilowatts_to_watts(self.cleaned_data[name], where=name) for name in ("import_kw", "export_kw")]
+        return found[0], found[1]

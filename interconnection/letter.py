@@ -42,8 +42,8 @@ def sentences(terms: Terms) -> list[str]:
     return [
         f"the site draws at most {kilowatts(most.import_w)} kW and feeds in at most {kilowatts(most.export_w)} kW, and less "
         "whenever it is sent a lower limit;",
-        f"it obeys a limit within {terms.response_s} s, changing its power by at least {kilowatts(terms.ramp_w_per_s)} kW "
-        "a second until it does;",
+        f"it obeys a limit within {terms.response_s} s, changing its power by at least "
+        f"{kilowatts(terms.ramp_w_per_s)} kW a second until it does;",
         f"it falls by itself to {kilowatts(safe.import_w)} kW in and {kilowatts(safe.export_w)} kW out when no fresh limit "
         f"has reached it for {terms.lease_s} s;",
         f"it reports its power every {terms.telemetry_s} s over {wire}.",

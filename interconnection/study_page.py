@@ -139,3 +139,15 @@ def compare(one: dict[str, Any], two: dict[str, Any], requests: Sequence[dict[st
 def _bound(answer: dict[str, Any], side: str) -> str:
     item = answer[f"binding_{side}"]
     return f"{item['criterion'] or 'nothing'} {item['element']}".strip()
+
+
+def telling_hours(hourly: dict[str, Any], available: int, count: int = 240, lowest: int = 24) -> tuple[int, ...]:
+    """Return the hours in which a question is put: `count` spread over the year and each side's `lowest` of the study.
+
+    With the study's own worst hours among them, an unchanged question finds the study's own firm limit.
+    """
+    found = {index * available // count for index in range(min(count, available))}
+    for side in ("import", "export"):
+        ranked = sorted(zip(hourly[f"{side}_kw"], hourly["hour"], strict=True))
+        found |= {hour for _, hour in ranked[:lowest]}
+    return tuple(sorted(found))

@@ -22,6 +22,7 @@ urlpatterns = [
     path("studies/<int:number>/ladder/", studies.order_ladder, name="order-ladder"),
     path("studies/<int:number>/ladder/<slug:side>/", studies.study_ladder, name="study-ladder"),
     path("studies/<int:number>/profile/", studies.study_profile, name="study-profile"),
+    path("studies/<int:number>/what-if/", studies.study_what_if, name="study-what-if"),
     path("studies/<int:number>/state.json", studies.study_state, name="study-state"),
     path("studies/<int:number>/wires.json", studies.study_geometry, name="study-geometry"),
     path("studies/<int:number>/hours.csv", studies.study_hours_csv, name="study-hours"),

@@ -10,10 +10,11 @@ from typing import Any
 from django.core.cache import cache
 
 from derms.errors import InputError
-from derms.sandbox.feeder_process import FeederProcess
+from derms.sandbox.warm_children import CHILDREN
 from interconnection.models import FeederVersion
 
 KEPT_S = 3600
+ANSWER_S = 60.0
 Site = tuple[str, tuple[int, ...], int]
 """Bus, phases, watts (import positive)."""
 
@@ -31,8 +32,7 @@ def picture(version: FeederVersion, hour: int, sites: Sequence[Site] = ()) -> di
     key = f"picture-{version.sha256[:24]}-{hashlib.sha256(text.encode()).hexdigest()[:24]}"
     found: dict[str, Any] | None = cache.get(key)
     if found is None:
-        with FeederProcess(version.text) as feeder:
-            found = feeder.call("picture", arguments)
+        found = CHILDREN.call(version.sha256, version.text, "picture", arguments, timeout_s=ANSWER_S)
         cache.set(key, found, KEPT_S)
     return found
 
@@ -40,18 +40,27 @@ def picture(version: FeederVersion, hour: int, sites: Sequence[Site] = ()) -> di
 def geometry(version: FeederVersion) -> dict[str, Any]:
     """Return the feeder's wires in its own coordinates: [place, x1, y1, x2, y2] each, place among the elements.
 
-    An element whose ends stand on the same spot, or have no spot, is counted, not drawn.
+    `spots`: [place, x, y] of elements whose ends stand on one spot, or of which one end has none; `left_out`: how many have
+    no spot at all.
     """
     places = {bus[0]: (bus[3], bus[4]) for bus in version.description["buses"] if bus[3] is not None}
-    lines, left_out = [], 0
+    lines: list[list[float]] = []
+    spots: list[list[float]] = []
+    left_out = 0
     for place, element in enumerate(version.description["elements"]):
         one, two = places.get(element[4]), places.get(element[5])
-        if one is None or two is None or one == two:
+        if one is None and two is None:
             left_out += 1
+            continue
+        if one is None or two is None or one == two:
+            spot = one or two
+            assert spot is not None
+            spots.append([place, round(spot[0], 3), round(spot[1], 3)])
             continue
         lines.append([place, round(one[0], 3), round(one[1], 3), round(two[0], 3), round(two[1], 3)])
     return {
         "lines": lines,
+        "spots": spots,
         "elements": [[element[0], element[4], element[5], round(element[2], 1), element[3]]
                      for element in version.description["elements"]],
         "buses": [[bus[0], bus[3], bus[4]] for bus in version.description["buses"]],

@@ -16,6 +16,20 @@ def kw(watts: int) -> str:
 
 
 @register.filter
+def kw_signed(watts: float) -> str:
+    """Return signed watts as kilowatts with thousands' commas, to 0.1."""
+    return f"{float(watts) / 1000:,.1f}"
+
+
+@register.filter
+def figure(value: float | None) -> str:
+    """Return a number with thousands' commas to 0.1 at most; a dash where there is none."""
+    if value is None or value == "":
+        return "–"
+    return f"{float(value):,.1f}".removesuffix(".0")
+
+
+@register.filter
 def spaced(text: str) -> str:
     """Return a program's name as words: underscores become spaces."""
     return str(text).replace("_", " ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from django.contrib import messages
@@ -13,12 +14,13 @@ from django.views.decorators.http import condition
 
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
+from derms.grid.criteria import CriteriaSettings
 from interconnection import queries, roles, study_page
 from interconnection.charts import voltage_profile
 from interconnection.charts.profile import LOW_VOLTAGE_V
-from interconnection.forms import CloneForm
+from interconnection.forms import CloneForm, WhatIfForm
 from interconnection.models import Study
-from interconnection.services import pictures, study_control
+from interconnection.services import pictures, study_control, what_if
 from interconnection.views.common import or_404, page_of, told, whole_number
 
 STATUSES = (Study.RUNNING, Study.QUEUED, Study.DONE, Study.FAILED, Study.CANCELLED)
@@ -49,6 +51,9 @@ def study(request: HttpRequest, number: int) -> HttpResponse:
         "ladders": {row.side: row for row in found.ladders.all()},
         "others": others.exclude(pk=found.pk)[:20],
         "clone": CloneForm(study=found),
+        "what_if": WhatIfForm(study=found),
+        "slide_import": max(1000, 2 * found.request["import_w"] // 1000),
+        "slide_export": max(1000, 2 * found.request["export_w"] // 1000),
         "inverter": found.request.get("inverter", "unity"),
         "over": found.status in OVER,
     }
@@ -197,6 +202,34 @@ def study_state(request: HttpRequest, number: int) -> HttpResponse:
             "band": [criteria["v_low_pu"], criteria["v_high_pu"]], "thermal": criteria["thermal_pu"],
         }
     )  # fmt: skip
+
+
+@access(get=(roles.ENGINEER, roles.APPROVER))
+def study_what_if(request: HttpRequest, number: int) -> HttpResponse:
+    """What another power, place or inverter would do, from the same engine, as a fragment."""
+    found = or_404(queries.study, request.user, number)
+    form = WhatIfForm(request.GET, study=found)
+    if found.status != Study.DONE or not form.is_valid():
+        return render(request, "interconnection/_what_if.html", {"form": form})
+    study_answer = json.loads(found.result)
+    version, asked = found.version, form.cleaned_data
+    started = time.monotonic()
+    try:
+        import_w, export_w = form.watts()
+        answer = what_if.answer(
+            version, asked["bus"].strip().lower(), tuple(found.request["phases"]), import_w, export_w,
+            hours=study_page.telling_hours(study_answer["hourly"], version.description["hours"]),
+            criteria=CriteriaSettings(**found.request["criteria"]), inverter=asked["inverter"],
+        )  # fmt: skip
+    except HeadroomError as error:
+        return render(request, "interconnection/_refusal.html", {"error": error})
+    context = {
+        "answer": answer, "seconds": time.monotonic() - started, "criteria": found.request["criteria"],
+        "sides": [(side, answer[side], study_answer[f"firm_{side}_kw"]) for side in ("import", "export") if side in answer],
+        "steps": [(name, step) for name, step in answer["rapid_change"].items() if isinstance(step, dict)],
+        "ramp": answer["rapid_change"].get("ramp_kw_per_s"),
+    }  # fmt: skip
+    return render(request, "interconnection/_what_if.html", context)
 
 
 def _model_etag(request: HttpRequest, number: int) -> str | None:

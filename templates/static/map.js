@@ -97,6 +97,18 @@ class FeederMap {
       feature.setStyle(styles[kind]);
       this.source.addFeature(feature);
     }
+    const marks = { near: [], past: [] };
+    for (const [place, x, y] of this.wires.spots) {
+      const grade = this.grade(place);
+      if (grade !== "calm") marks[grade].push([x, y]);
+    }
+    for (const [kind, spots] of Object.entries(marks)) {
+      if (!spots.length) continue;
+      const feature = new Feature(new MultiPoint(spots));
+      const colour = css(kind === "past" ? "--alarm" : "--p2");
+      feature.setStyle(new Style({ image: new Circle({ radius: 5, fill: kind === "past" ? new Fill({ color: colour }) : undefined, stroke: new Stroke({ color: colour, width: 2 }) }), zIndex: 3 }));
+      this.source.addFeature(feature);
+    }
     const out = this.outside().map((o) => this.spots.get(o.bus)).filter(Boolean);
     if (out.length) {
       const feature = new Feature(new MultiPoint(out));

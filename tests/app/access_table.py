@@ -86,6 +86,7 @@ ROWS: dict[str, Row] = {
     "order-ladder": Row(post="engineer", args=study, body=lambda world: {"side": "import"}),
     "study-ladder": Row(get="own utility", args=lambda world: [world.study.pk, "import"], status=200),
     "study-profile": Row(get="own utility", args=study, status=200),
+    "study-what-if": Row(get="engineer approver", args=study, status=200),
     "study-state": Row(get="own utility", args=study, status=200),
     "study-geometry": Row(get="own utility", args=study, status=200),
     "study-hours": Row(get="own utility", args=study, status=200),
