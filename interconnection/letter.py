@@ -40,8 +40,8 @@ def sentences(terms: Terms) -> list[str]:
     wire = PROTOCOL_WORDS.get(terms.protocol, terms.protocol)
     most, safe = terms.flexible, terms.failsafe
     return [
-        f"the site draws at most {kilowatts(most.import_w)} kW and feeds in at most {kilowatts(most.export_w)} kW, and less "
-        "whenever it is sent a lower limit;",
+        f"the site draws at most {kilowatts(most.import_w)} kW and feeds in at most {kilowatts(most.export_w)} kW, and "
+        "less whenever it is sent a lower limit;",
         f"it obeys a limit within {terms.response_s} s, changing its power by at least "
         f"{kilowatts(terms.ramp_w_per_s)} kW a second until it does;",
         f"it falls by itself to {kilowatts(safe.import_w)} kW in and {kilowatts(safe.export_w)} kW out when no fresh limit "
