@@ -77,6 +77,7 @@ def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:
         "mode": "automatic",
         "problem": record.problem,
         "head_kw": round(record.head.power_w / 1000, 1) if record.head else None,
+        "head_kvar": round(record.head.reactive_var / 1000, 1) if record.head else None,
         "sites": [_site(engine, record, name) for name in sorted(engine.books)],
     }
     if envelope is not None:
@@ -111,5 +112,12 @@ def _site(engine: ControlEngine, record: CycleRecord, name: str) -> dict[str, An
         "in_failsafe": limit == book.terms.failsafe,
         "stage": record.stages[name].value,
         "state_of_charge_percent": reading.state_of_charge_percent if reading else None,
+        "available_import_kw": _kilo(reading.available_import_w) if reading else None,
+        "available_export_kw": _kilo(reading.available_export_w) if reading else None,
+        "energy_kwh": _kilo(reading.energy_wh) if reading else None,
         "reason": f"{reason.criterion} at {reason.element}, share {reason.share:.2f}" if reason else "failsafe limit",
     }
+
+
+def _kilo(value: float | None) -> float | None:
+    return None if value is None else round(value / 1000, 1)

@@ -67,6 +67,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("--port", type=int, default=8000)
         parser.add_argument("--feeder", default="ieee123")
+        parser.add_argument("--scada-port", type=int, default=20_000, help="DNP3 outstation towards SCADA, on loopback")
         parser.add_argument("--no-twin", action="store_true", help="real sites and SCADA write their own addresses")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -79,8 +80,9 @@ class Command(BaseCommand):
             Child("studies", [*manage, "qcluster"]),
             Child("control", [*manage, "control", "--feeder", options["feeder"]]),
             Child("annunciator", [*manage, "annunciator"]),
+            Child("scada", [*manage, "scada", "--port", str(options["scada_port"])]),
             Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web",
-                               "--expect", "annunciator"]),
+                               "--expect", "annunciator", "--expect", "scada"]),
         ]  # fmt: skip
         if not options["no_twin"]:
             children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))
