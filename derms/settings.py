@@ -186,6 +186,12 @@ UTILITY_PEN = env.int("UTILITY_PEN", default=0)  # the server's IANA enterprise 
 UTILITY_IN_BAND = env.bool("UTILITY_IN_BAND", default=False)  # may a device with a good certificate register itself?
 UTILITY_CONNECTION_POINTS = env.str("UTILITY_CONNECTION_POINTS", default=r"[A-HJ-NP-Z0-9]{10,11}")  # no O, no I
 UTILITY_WEBHOOK_SCHEMES: tuple[str, ...] = ("https",)
+UTILITY_HOST = env.str("UTILITY_HOST", default="127.0.0.1")
+UTILITY_PORT = env.int("UTILITY_PORT", default=8443)
+UTILITY_CERT = env.str("UTILITY_CERT", default="")
+UTILITY_KEY = env.str("UTILITY_KEY", default="")
+UTILITY_CA = env.str("UTILITY_CA", default="")
+UTILITY_SOCKET = env.str("UTILITY_SOCKET", default="")
 UTILITY_TEST_API = env.bool("UTILITY_TEST_API", default=False)
 if UTILITY_TEST_API and PRODUCTION:
     raise ImproperlyConfigured("UTILITY_TEST_API makes and removes devices for tests: never with HEADROOM_PRODUCTION")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
@@ -16,17 +16,15 @@ from derms.limits import Limit
 from telemetry import services
 from telemetry.control.grant import Grant
 from telemetry.protocols.ieee2030_5 import certificates, codec, events
-from telemetry.protocols.ieee2030_5.resources import OTHER_MODES, POWER_MODES
+from telemetry.protocols.ieee2030_5.resources import CURVE_MODES, OTHER_MODES, POWER_MODES
 from telemetry.utility_models import (
     Assignment,
     Control,
     ControlResponse,
+    Curve,
     EndDevice,
-    MeterStream,
-    MeterValue,
     Posted,
     Program,
-    UsagePoint,
     WireIdentity,
     WireNotification,
 )
@@ -36,7 +34,11 @@ VOUCH_S = 20
 """Two cycles of 10 s: a listener that has not heard from the engine for longer serves no grant as current."""
 WIRE, LISTENER = "ieee2030_5", ("listener", 8443)
 """The endpoint row of a site behind the utility server: the wire is a table, so host and port say nothing."""
-MODES = POWER_MODES | OTHER_MODES
+MODES = POWER_MODES | OTHER_MODES | frozenset(CURVE_MODES)
+MOST_POINTS = 10
+VOLT_VAR_B = ((92, 100), (98, 0), (102, 0), (108, -100))
+"""x in per cent of nominal voltage, y in per cent of the reactive capability (0.44 of the apparent power)."""
+VOLT_VAR_B_RESPONSE, PERCENT_OF_MAX_VAR = 500, 2
 GRANT_PROGRAM, GROUPS, FIRST_GROUP_PRIMACY = "grants", "groups", 2
 TOPOLOGY = (
     "System", "Sub-transmission", "Substation", "Feeder", "Segment", "Service transformer", "Service point",
@@ -278,12 +280,49 @@ def cancel(device: EndDevice, *, now: int, latest: bool) -> list[Control]:
     return rows
 
 
-def report(device: EndDevice, kind: str, content: dict[str, Any], now: int, *, keep: bool = False) -> Posted:
-    """Store what a device says of itself; `keep` appends instead of replacing."""
-    if keep:
-        return Posted.objects.create(device=device, kind=kind, content=content, at=now)
-    row, _ = Posted.objects.update_or_create(device=device, kind=kind, defaults={"content": content, "at": now})
-    return row
+def report(device: EndDevice, kind: str, content: dict[str, Any], now: int) -> bool:
+    """Store what a device says of itself in place of what it said before; return True when it is the first word."""
+    if kind == "DERSettings":
+        EndDevice.objects.filter(pk=device.pk).update(rating_w=codec.watts_of(content["setMaxW"]))
+    if device.posted.filter(kind=kind).update(content=content, at=now):
+        return False
+    Posted.objects.create(device=device, kind=kind, content=content, at=now)
+    return True
+
+
+def log_event(device: EndDevice, content: dict[str, Any]) -> Posted:
+    """Keep a LogEvent under its own moment."""
+    return Posted.objects.create(device=device, kind="LogEvent", content=content, at=content["createdDateTime"])
+
+
+def add_curve(program: Program, kind: int, points: Sequence[tuple[int, int]], *, now: int, pen: int, **facts: Any) -> Curve:
+    """Add a DERCurve to a program; its href is the value of its mode in a control. Up to 10 points of rising x.
+
+    `kind`: the curveType (2030.5 DERCurveType). `facts`: xMultiplier, yMultiplier, yRefType and what else the type carries.
+    """
+    if kind not in CURVE_MODES.values():
+        raise InputError(f"there is no curve type {kind}", where="curveType")
+    if not 1 <= len(points) <= MOST_POINTS or any(one[0] >= other[0] for one, other in pairwise(points)):
+        raise InputError("a curve has 1 to 10 points of rising x", where="CurveData")
+    content = {"xMultiplier": 0, "yMultiplier": 0, "yRefType": 0} | facts
+    content["CurveData"] = [{"xvalue": x, "yvalue": y} for x, y in points]
+    mrid = codec.mrid_of("dc", secrets.token_hex(16), pen)
+    return Curve.objects.create(program=program, mrid=mrid, kind=kind, content=content, creation=now)
+
+
+def curve_href(curve: Curve) -> str:
+    """Return where a curve stands: the value of its mode."""
+    return f"/edev/{curve.program.device_id}/derp/{curve.program_id}/dc/{curve.pk}"
+
+
+def volt_var_b(program: Program, *, now: int, pen: int) -> Curve:
+    """Add the default volt-var curve of IEEE 1547-2018 category B and make it part of the program's default control."""
+    curve = add_curve(
+        program, CURVE_MODES["opModVoltVar"], VOLT_VAR_B, now=now, pen=pen, yRefType=PERCENT_OF_MAX_VAR,
+        openLoopTms=VOLT_VAR_B_RESPONSE,
+    )  # fmt: skip
+    set_default(program, program.default | {"opModVoltVar": curve_href(curve)})
+    return curve
 
 
 def respond(device: EndDevice, content: dict[str, Any], now: int) -> ControlResponse:
@@ -297,105 +336,3 @@ def respond(device: EndDevice, content: dict[str, Any], now: int) -> ControlResp
         raise InputError("this status is reserved", where="status")
     created = content.get("createdDateTime", now)
     return ControlResponse.objects.create(control=control, status=content["status"], created=created, at=now)
-
-
-def mirror(device: EndDevice, content: dict[str, Any], seen: Q, post_rate: int, now: int) -> UsagePoint:
-    """Add or replace a usage point; an mRID that another identity's device holds is refused as a conflict."""
-    streams = content.pop("MirrorMeterReading", [])
-    mrid = content["mRID"].upper()
-    with transaction.atomic():
-        foreign = UsagePoint.objects.filter(mrid=mrid).exclude(device__in=EndDevice.objects.filter(seen)).exists()
-        names = [item["mRID"].upper() for item in streams]
-        if foreign or MeterStream.objects.filter(mrid__in=names).exclude(point__mrid=mrid, point__device=device).exists():
-            raise Conflict("this mRID is taken", where="mRID")
-        kept = {name: content[name] for name in content if name not in ("href", "postRate", "mRID")}
-        row, _ = UsagePoint.objects.update_or_create(
-            mrid=mrid, defaults={"device": device, "content": kept | {"deviceLFDI": device.lfdi}, "post_rate": post_rate}
-        )
-        row.streams.exclude(mrid__in=names).delete()
-        read_in(row, [item | {"ReadingType": item.get("ReadingType") or {"uom": 0}} for item in streams], now)
-    return row
-
-
-def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int) -> None:
-    """Store a batch of readings, all or none; the same stream and start is an update. What is new becomes the newest."""
-    with transaction.atomic():
-        _define(point, [item for item in items if item.get("ReadingType")])
-        streams = {row.mrid: row for row in point.streams.all()}
-        values: dict[tuple[int, int], MeterValue] = {}  # the last of one stream and start counts
-        for item in items:
-            stream = streams.get(item["mRID"].upper())
-            if stream is None:
-                raise NotFound("no reading type has this mRID", where="mRID")
-            values |= {(stream.pk, value.start): value for value in _values(stream, item, now)}
-        if values:
-            MeterValue.objects.bulk_create(
-                values.values(), update_conflicts=True, unique_fields=["stream", "start"],
-                update_fields=["duration", "value", "quality", "at"],
-            )  # fmt: skip
-            _newest(streams.values(), values.values())
-
-
-def _define(point: UsagePoint, items: list[dict[str, Any]]) -> None:
-    """Add or replace reading types; an mRID of another point is refused."""
-    if not items:
-        return
-    names = [item["mRID"].upper() for item in items]
-    if MeterStream.objects.filter(mrid__in=names).exclude(point=point).exists():
-        raise Conflict("this mRID is taken", where="mRID")
-    for item in items:
-        kind = item["ReadingType"]
-        facts = {"point": point, "reading_type": kind, "measures": measures(point.content.get("roleFlags", ""), kind)}
-        MeterStream.objects.update_or_create(mrid=item["mRID"].upper(), defaults=facts)
-
-
-def _newest(streams: Iterable[MeterStream], values: Iterable[MeterValue]) -> None:
-    """Keep each stream's newest value beside it: the control room reads these and no history."""
-    last: dict[int, MeterValue] = {}
-    for value in values:
-        if value.stream_id not in last or last[value.stream_id].start <= value.start:
-            last[value.stream_id] = value
-    changed = []
-    for row in streams:
-        found = last.get(row.pk)
-        if found is not None and (row.last_start is None or found.start >= row.last_start):
-            row.last_value, row.last_start, row.last_duration, row.last_at = (
-                found.value, found.start, found.duration, found.at,
-            )  # fmt: skip
-            changed.append(row)
-    if changed:
-        MeterStream.objects.bulk_update(changed, ["last_value", "last_start", "last_duration", "last_at"])
-
-
-PREMISES = 0x0002
-"""roleFlags bit 1: the point is the premises' aggregation point, not one device behind it (2030.5 RoleFlagsType)."""
-UOM = {38: "power", 63: "reactive", 29: "voltage"}
-PHASES = frozenset({128, 64, 32})
-AVERAGES = frozenset({0, 2, 12})
-"""dataQualifier: not applicable, average, normal; a maximum or minimum of a period is no measurement of it."""
-
-
-def measures(role_flags: str, kind: dict[str, Any]) -> str:
-    """Return what the control room reads from a stream of this reading type; empty for what it does not."""
-    if not int(role_flags or "0", 16) & PREMISES or kind.get("dataQualifier", 0) not in AVERAGES:
-        return ""
-    quantity = UOM.get(kind.get("uom", 0), "")
-    return "power_phase" if quantity == "power" and kind.get("phase", 0) in PHASES else quantity
-
-
-def _values(stream: MeterStream, item: dict[str, Any], now: int) -> list[MeterValue]:
-    """Return the rows of one MirrorMeterReading, of its single reading and of its sets."""
-    readings = [item["Reading"]] if item.get("Reading") else []
-    readings += [reading for block in item.get("MirrorReadingSet", []) for reading in block.get("Reading", [])]
-    rows = []
-    for reading in readings:
-        if "value" not in reading:
-            raise InputError("a reading has a value", where="Reading.value")
-        period = reading.get("timePeriod") or {"start": now, "duration": 0}
-        rows.append(
-            MeterValue(
-                stream=stream, start=period["start"], duration=period["duration"], value=reading["value"],
-                quality=reading.get("qualityFlags", ""), at=now,
-            )
-        )  # fmt: skip
-    return rows

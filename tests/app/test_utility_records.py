@@ -10,9 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound
 from derms.limits import Limit
+from telemetry import utility_meters as meters
 from telemetry import utility_queries as queries
 from telemetry import utility_services as services
 from telemetry.control.grant import Grant, Reason
@@ -43,11 +45,11 @@ def test_a_device_is_registered_by_its_certificate_and_its_page_says_all(tmp_pat
     control = device.controls.get()
     services.respond(device, {"subject": control.mrid, "endDeviceLFDI": device.lfdi, "status": 2}, SECONDS)
     services.report(device, "DERStatus", {"alarmStatus": "05", "readingTime": SECONDS}, SECONDS)
-    services.report(device, "LogEvent", {"logEventCode": 3}, SECONDS, keep=True)
+    services.log_event(device, {"logEventCode": 3, "createdDateTime": SECONDS})
     point = {"mRID": "B" * 32, "roleFlags": "03", "MirrorMeterReading": [
         {"mRID": "A" * 32, "ReadingType": {"uom": 38, "powerOfTenMultiplier": 1, "flowDirection": 19},
          "Reading": {"value": 410, "timePeriod": {"start": SECONDS - 60, "duration": 60}}}]}  # fmt: skip
-    services.mirror(device, point, services.Q(), 60, SECONDS)
+    meters.mirror(device, point, Q(), 60, SECONDS)
     row = queries.device_list(NOW)[0]
     assert (row.site, row.role, row.name, row.power_w, row.power_at) == ("depot", "device", "Depot gateway", -4100.0, NOW)
     assert row.alarms == ("over current", "under voltage") and row.live_controls == 1 and row.expiry_step is None

@@ -84,6 +84,9 @@ class Command(BaseCommand):
             Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web",
                                "--expect", "annunciator", "--expect", "scada"]),
         ]  # fmt: skip
+        if settings.UTILITY_SOCKET or (settings.UTILITY_CERT and settings.UTILITY_KEY and settings.UTILITY_CA):
+            children.append(Child("utility", [*manage, "utility_server"]))
+            next(child for child in children if child.name == "watchdog").command += ["--expect", "utility"]
         if not options["no_twin"]:
             children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))
         stop = False

@@ -6,9 +6,10 @@ import asyncio
 from typing import Any
 
 import uvicorn
-from django.core.management.base import BaseCommand, CommandParser
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from telemetry.protocols.ieee2030_5.server import server
+from telemetry.protocols.ieee2030_5.server import UtilityApp, server, server_behind_proxy
 from telemetry.protocols.ieee2030_5.test_api import TestApi
 
 
@@ -19,24 +20,33 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("--host", default="127.0.0.1")
-        parser.add_argument("--port", type=int, default=8443)
-        parser.add_argument("--cert", required=True, help="PEM: the server's certificate and its issuing authority")
-        parser.add_argument("--key", required=True)
-        parser.add_argument("--ca", required=True, help="PEM: the authorities whose clients may come in")
+        parser.add_argument("--host", default=settings.UTILITY_HOST)
+        parser.add_argument("--port", type=int, default=settings.UTILITY_PORT)
+        parser.add_argument("--cert", default=settings.UTILITY_CERT, help="PEM: the server's certificate and its issuer")
+        parser.add_argument("--key", default=settings.UTILITY_KEY)
+        parser.add_argument("--ca", default=settings.UTILITY_CA, help="PEM: the authorities whose clients may come in")
+        parser.add_argument(
+            "--socket", default=settings.UTILITY_SOCKET, help="a unix socket behind nginx instead of TLS here"
+        )
         parser.add_argument("--test-api-port", type=int, help="set-up calls for conformance tests; needs UTILITY_TEST_API")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run until told to stop."""
+        if not options["socket"] and not (options["cert"] and options["key"] and options["ca"]):
+            raise CommandError("give --cert, --key and --ca, or --socket behind a proxy (or the UTILITY_ settings)")
         asyncio.run(self._serve(options))
 
     async def _serve(self, options: dict[str, Any]) -> None:
-        main = server(options["cert"], options["key"], options["ca"], options["host"], options["port"])
+        app = UtilityApp(proxied=bool(options["socket"]))
+        if options["socket"]:
+            main = server_behind_proxy(app, options["socket"])
+        else:
+            main = server(app, options["cert"], options["key"], options["ca"], options["host"], options["port"])
         if not options["test_api_port"]:
             await main.serve()
             return
         config = uvicorn.Config(
-            TestApi(),
+            TestApi(app.directory),
             host="127.0.0.1",
             port=options["test_api_port"],
             log_level="warning",

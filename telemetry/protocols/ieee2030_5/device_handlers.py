@@ -6,25 +6,27 @@ import re
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count
 
 from derms.errors import InputError, NotFound
+from telemetry import utility_offers as offers
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import codec, resources, xml
 from telemetry.protocols.ieee2030_5.web import (
     Answer,
     Client,
     Request,
+    counted,
     created,
     listing,
     only,
-    rate,
     route,
     shown,
 )
 from telemetry.utility_models import (
+    Assignment,
     EndDevice,
     UsagePoint,
+    WireSubscription,
 )
 
 DER_PARTS = {"dercap": "DERCapability", "derg": "DERSettings", "ders": "DERStatus", "dera": "DERAvailability"}
@@ -33,11 +35,11 @@ DER_PARTS = {"dercap": "DERCapability", "derg": "DERSettings", "ders": "DERStatu
 @route("/dcap", "GET")
 def device_capability(request: Request, client: Client) -> Answer:
     """DeviceCapability: the door, with counts of this client."""
-    devices = EndDevice.objects.filter(client.seen())
+    devices = EndDevice.objects.filter(client.seen()).count()
+    points = UsagePoint.objects.filter(client.seen(through="device__")).count()
     value = {
-        "href": "/dcap", "pollRate": rate("DeviceCapability"), "TimeLink": resources.link("/tm"),
-        "EndDeviceListLink": resources.link("/edev", devices.count()),
-        "MirrorUsagePointListLink": resources.link("/mup", UsagePoint.objects.filter(device__in=devices).count()),
+        "href": "/dcap", "pollRate": client.rate("DeviceCapability"), "TimeLink": resources.link("/tm"),
+        "EndDeviceListLink": resources.link("/edev", devices), "MirrorUsagePointListLink": resources.link("/mup", points),
     }  # fmt: skip
     return shown(client, "DeviceCapability", value)
 
@@ -51,11 +53,12 @@ def time(request: Request, client: Client) -> Answer:
 @route("/edev", "GET")
 def end_devices(request: Request, client: Client) -> Answer:
     """EndDeviceList of this client: an aggregator's own comes first."""
-    rows = EndDevice.objects.filter(client.seen()).annotate(
-        fsas=Count("assignments", distinct=True), subs=Count("subscriptions", distinct=True)
-    )
-    rows = rows.order_by("-own", "sfdi", "id")  # grouping drops the order of the table
-    return listing(request, client, "EndDeviceList", "/edev", rows, _end_device, subscribable=True)
+    rows = _counted(EndDevice.objects.filter(client.seen()))
+    return listing(request, client, "EndDeviceList", "/edev", rows, _end_device, subscribable=True, changed=("changed",))
+
+
+def _counted(rows: Any) -> Any:
+    return rows.annotate(fsas=counted(Assignment, "device"), subs=counted(WireSubscription, "owner"))
 
 
 def _end_device(row: Any) -> dict[str, Any]:
@@ -81,9 +84,7 @@ def register(request: Request, client: Client) -> Answer:
 @route("/edev/#", "GET")
 def end_device(request: Request, client: Client, number: str) -> Answer:
     """One EndDevice."""
-    device = client.device(number)
-    counts = {"fsa": device.assignments.count(), "sub": device.subscriptions.count()}
-    return shown(client, "EndDevice", resources.end_device(device, counts))
+    return shown(client, "EndDevice", _end_device(only(_counted(EndDevice.objects.filter(client.seen(), pk=int(number))))))
 
 
 @route("/edev/#", "DELETE")
@@ -152,36 +153,101 @@ def report(request: Request, client: Client, number: str, part: str) -> Answer:
     """Take capability, settings, status or availability."""
     device = client.device(number, own=False)
     _, content = xml.parse(request.body, DER_PARTS[part])
-    made = not device.posted.filter(kind=DER_PARTS[part]).exists()
-    services.report(device, DER_PARTS[part], content, request.seconds)
+    made = services.report(device, DER_PARTS[part], content, request.seconds)
     href = f"/edev/{device.pk}/der/1/{part}"
     return created(client, href, [href]) if made else Answer(204, touched=(href,))
 
 
-KEPT = {"lel": "LogEvent", "frq": "FlowReservationRequest", "frp": "FlowReservationResponse"}
-
-
-@route("/edev/#/(lel|frq|frp)", "GET")
-def kept(request: Request, client: Client, number: str, part: str) -> Answer:
-    """LogEventList, FlowReservationRequestList, FlowReservationResponseList."""
+@route("/edev/#/lel", "GET")
+def log(request: Request, client: Client, number: str) -> Answer:
+    """LogEventList, by the moment of the event."""
     device = client.device(number)
-    href = f"/edev/{device.pk}/{part}"
-    rows = device.posted.filter(kind=KEPT[part])
-    return listing(request, client, f"{KEPT[part]}List", href, rows, lambda row: row.content | {"href": f"{href}/{row.pk}"})
+    href = f"/edev/{device.pk}/lel"
+    rows = device.posted.filter(kind="LogEvent").order_by("at", "id")
+    render = _kept(href)
+    return listing(request, client, "LogEventList", href, rows, render, changed=("at",))
 
 
-@route("/edev/#/(lel|frq|frp)/#", "GET")
-def kept_one(request: Request, client: Client, number: str, part: str, which: str) -> Answer:
-    """One LogEvent, FlowReservationRequest or FlowReservationResponse."""
+def _kept(href: str) -> Any:
+    return lambda row: row.content | {"href": f"{href}/{row.pk}"}
+
+
+@route("/edev/#/lel/#", "GET", "DELETE")
+def log_event(request: Request, client: Client, number: str, which: str) -> Answer:
+    """One LogEvent, read or removed."""
     device = client.device(number)
-    row = only(device.posted.filter(kind=KEPT[part], pk=int(which)))
-    return shown(client, KEPT[part], row.content | {"href": f"/edev/{device.pk}/{part}/{row.pk}"})
+    row = only(device.posted.filter(kind="LogEvent", pk=int(which)))
+    if request.method == "DELETE":
+        row.delete()
+        return Answer(204)
+    return shown(client, "LogEvent", _kept(f"/edev/{device.pk}/lel")(row))
 
 
-@route("/edev/#/(lel|frq)", "POST")
-def keep(request: Request, client: Client, number: str, part: str) -> Answer:
-    """Take a LogEvent or a FlowReservationRequest."""
+@route("/edev/#/lel", "POST")
+def add_log_event(request: Request, client: Client, number: str) -> Answer:
+    """Take a LogEvent; its own moment orders it."""
     device = client.device(number)
-    _, content = xml.parse(request.body, KEPT[part])
-    row = services.report(device, KEPT[part], content, request.seconds, keep=True)
-    return created(client, f"/edev/{device.pk}/{part}/{row.pk}")
+    _, content = xml.parse(request.body, "LogEvent")
+    row = services.log_event(device, content)
+    return created(client, f"/edev/{device.pk}/lel/{row.pk}")
+
+
+@route("/edev/#/frq", "GET")
+def requests(request: Request, client: Client, number: str) -> Answer:
+    """FlowReservationRequestList, the newest first."""
+    device = client.device(number, own=False)
+    href = f"/edev/{device.pk}/frq"
+    rows = device.reservations.all()
+    return listing(request, client, "FlowReservationRequestList", href, rows, resources.flow_request, changed=("changed",))
+
+
+@route("/edev/#/frq/#", "GET")
+def flow_request(request: Request, client: Client, number: str, which: str) -> Answer:
+    """One FlowReservationRequest."""
+    device = client.device(number, own=False)
+    row = only(device.reservations.filter(pk=int(which)))
+    return shown(client, "FlowReservationRequest", resources.flow_request(row))
+
+
+@route("/edev/#/frq", "POST")
+def reserve(request: Request, client: Client, number: str) -> Answer:
+    """Take a FlowReservationRequest and answer it: energy and power that the agreement always gives."""
+    device = client.device(number, own=False)
+    _, content = xml.parse(request.body, "FlowReservationRequest")
+    row = offers.reserve(device, content, now=request.seconds, pen=settings.UTILITY_PEN)
+    return created(client, f"/edev/{device.pk}/frq/{row.pk}", [f"/edev/{device.pk}/frp"])
+
+
+@route("/edev/#/frq/#", "PUT")
+def change_request(request: Request, client: Client, number: str, which: str) -> Answer:
+    """Change or cancel a FlowReservationRequest: it is answered anew."""
+    device = client.device(number, own=False)
+    row = only(device.reservations.filter(pk=int(which)))
+    _, content = xml.parse(request.body, "FlowReservationRequest")
+    if content["mRID"].upper() != row.mrid:
+        raise InputError("this is another request's mRID", where="mRID")
+    offers.reserve(device, content, now=request.seconds, pen=settings.UTILITY_PEN)
+    return Answer(204, touched=(f"/edev/{device.pk}/frp",))
+
+
+@route("/edev/#/frp", "GET")
+def flow_responses(request: Request, client: Client, number: str) -> Answer:
+    """FlowReservationResponseList, in the order of events."""
+    device = client.device(number, own=False)
+    href = f"/edev/{device.pk}/frp"
+    rows = device.reservations.filter(end__gt=request.seconds).order_by("offer_start", "-changed", "-response_mrid")
+
+    def render(row: Any) -> dict[str, Any]:
+        return resources.flow_response(row, request.seconds)
+
+    return listing(
+        request, client, "FlowReservationResponseList", href, rows, render, subscribable=True, changed=("changed",)
+    )
+
+
+@route("/edev/#/frp/#", "GET")
+def flow_response(request: Request, client: Client, number: str, which: str) -> Answer:
+    """One FlowReservationResponse."""
+    device = client.device(number, own=False)
+    row = only(device.reservations.filter(pk=int(which)))
+    return shown(client, "FlowReservationResponse", resources.flow_response(row, request.seconds))

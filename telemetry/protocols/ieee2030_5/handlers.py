@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from telemetry.protocols.ieee2030_5 import device_handlers, mirror_handlers, program_handlers
-from telemetry.protocols.ieee2030_5.web import RATES, Answer, Request, handle
+from telemetry.protocols.ieee2030_5 import device_handlers, mirror_handlers, price_handlers, program_handlers
+from telemetry.protocols.ieee2030_5.directory import RATES
+from telemetry.protocols.ieee2030_5.web import Answer, Request, handle
 
-__all__ = ["RATES", "Answer", "Request", "device_handlers", "handle", "mirror_handlers", "program_handlers"]
+__all__ = [
+    "RATES",
+    "Answer",
+    "Request",
+    "device_handlers",
+    "handle",
+    "mirror_handlers",
+    "price_handlers",
+    "program_handlers",
+]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from derms.errors import InputError
-from telemetry import utility_services as services
+from telemetry import utility_meters as meters
 from telemetry.protocols.ieee2030_5 import resources, xml
 from telemetry.protocols.ieee2030_5.web import (
     Answer,
@@ -17,21 +17,16 @@ from telemetry.protocols.ieee2030_5.web import (
     handle,
     listing,
     only,
-    rate,
     route,
     shown,
 )
-from telemetry.utility_models import (
-    EndDevice,
-    UsagePoint,
-    WireSubscription,
-)
+from telemetry.utility_models import EndDevice, MeterStream, UsagePoint, WireSubscription
 
 
 @route("/mup", "GET")
 def usage_points(request: Request, client: Client) -> Answer:
     """MirrorUsagePointList of this client."""
-    rows = UsagePoint.objects.filter(device__in=EndDevice.objects.filter(client.seen())).prefetch_related("streams")
+    rows = UsagePoint.objects.filter(client.seen(through="device__")).prefetch_related("streams")
     return listing(request, client, "MirrorUsagePointList", "/mup", rows, resources.usage_point)
 
 
@@ -42,39 +37,38 @@ def mirror(request: Request, client: Client) -> Answer:
     device = EndDevice.objects.filter(client.seen(), lfdi=content["deviceLFDI"].upper()).first()
     if device is None:
         raise PermissionError
-    row = services.mirror(device, content, client.seen(), rate("MirrorUsagePoint"), request.seconds)
+    row = meters.mirror(device, content, client.seen(), client.rate("MirrorUsagePoint"), request.seconds)
     return created(client, f"/mup/{row.pk}")
 
 
-def _point(client: Client, which: str) -> UsagePoint:
-    found: UsagePoint = only(
-        UsagePoint.objects.filter(device__in=EndDevice.objects.filter(client.seen()), pk=int(which)).prefetch_related(
-            "streams"
-        )
-    )
-    return found
+def _point(client: Client, which: str) -> tuple[UsagePoint, list[MeterStream]]:
+    """Return a usage point and its streams: one statement where it has any."""
+    streams = MeterStream.objects.filter(client.seen(through="point__device__"), point_id=int(which))
+    if held := list(streams.select_related("point")):
+        return held[0].point, held
+    return only(UsagePoint.objects.filter(client.seen(through="device__"), pk=int(which))), []
 
 
 @route("/mup/#", "GET")
 def usage_point(request: Request, client: Client, which: str) -> Answer:
     """One MirrorUsagePoint."""
-    return shown(client, "MirrorUsagePoint", resources.usage_point(_point(client, which)))
+    return shown(client, "MirrorUsagePoint", resources.usage_point(*_point(client, which)))
 
 
 @route("/mup/#", "POST", "PUT")
 def readings(request: Request, client: Client, which: str) -> Answer:
     """Take a reading or a list of readings."""
-    row = _point(client, which)
+    row, streams = _point(client, which)
     kind, content = xml.parse(request.body, "MirrorMeterReading", "MirrorMeterReadingList")
     items = [content] if kind == "MirrorMeterReading" else content.get("MirrorMeterReading", [])
-    services.read_in(row, items, request.seconds)
+    meters.read_in(row, items, request.seconds, streams)
     return created(client, f"/mup/{row.pk}")
 
 
 @route("/mup/#", "DELETE")
 def unmirror(request: Request, client: Client, which: str) -> Answer:
     """Remove a usage point."""
-    _point(client, which).delete()
+    _point(client, which)[0].delete()
     return Answer(204)
 
 

@@ -1,20 +1,21 @@
-"""Assignments, programs, controls, and what clients answer to them."""
+"""Assignments, programs, controls, curves, and what clients answer to controls."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from derms.errors import NotFound
 from telemetry import utility_services as services
-from telemetry.protocols.ieee2030_5 import codec, events, resources, xml
+from telemetry.protocols.ieee2030_5 import codec, fragments, resources, xml
 from telemetry.protocols.ieee2030_5.web import (
     Answer,
     Client,
     Request,
+    counted,
     created,
     listing,
     only,
@@ -25,9 +26,10 @@ from telemetry.utility_models import (
     Assignment,
     Control,
     ControlResponse,
+    Curve,
     EndDevice,
-    Posted,
     Program,
+    Tariff,
 )
 
 
@@ -35,18 +37,26 @@ from telemetry.utility_models import (
 def assignments(request: Request, client: Client, number: str) -> Answer:
     """FunctionSetAssignmentsList, in order of primacy."""
     device = client.device(number, own=False)
-    rows = device.assignments.annotate(count=Count("programs")).order_by("primacy", "id")
+    rows = _counted_assignments(device.assignments.all()).order_by("primacy", "id")
     return listing(
-        request, client, "FunctionSetAssignmentsList", f"/edev/{device.pk}/fsa", rows,
-        lambda row: resources.assignment(row, row.count, settings.UTILITY_PEN), subscribable=True,
-    )  # fmt: skip
+        request, client, "FunctionSetAssignmentsList", f"/edev/{device.pk}/fsa", rows, _assignment, subscribable=True
+    )
+
+
+def _counted_assignments(rows: QuerySet[Assignment]) -> QuerySet[Assignment]:
+    tariffs = counted(Tariff.assignments.through, "assignment")
+    return rows.annotate(count=counted(Program, "assignment"), tariff_count=tariffs)
+
+
+def _assignment(row: Any) -> dict[str, Any]:
+    return resources.assignment(row, row.count, row.tariff_count, settings.UTILITY_PEN)
 
 
 @route("/edev/#/fsa/#", "GET")
 def assignment(request: Request, client: Client, number: str, which: str) -> Answer:
     """One FunctionSetAssignments."""
-    row = only(Assignment.objects.filter(device=client.device(number, own=False), pk=int(which)))
-    return shown(client, "FunctionSetAssignments", resources.assignment(row, row.programs.count(), settings.UTILITY_PEN))
+    rows = Assignment.objects.filter(client.seen(through="device__"), device_id=int(number), device__own=False)
+    return shown(client, "FunctionSetAssignments", _assignment(only(_counted_assignments(rows).filter(pk=int(which)))))
 
 
 @route("/edev/#/derp", "GET")
@@ -58,85 +68,79 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
     rows = device.programs.all()
     if which:
         rows = only(device.assignments.filter(pk=int(which))).programs.all()
-    now = request.seconds
-    live = Q(controls__end__gt=now)
-    if device.lent_until < now:
-        live &= Q(controls__epoch=None)
-    active = (
-        live
-        & Q(controls__start__lte=now, controls__cancelled=None)
-        & (Q(controls__superseded=None) | Q(controls__superseded__gt=now))
+    rows = _counted_programs(rows, device, request.seconds).order_by("primacy", "id")
+    return listing(request, client, "DERProgramList", href, rows, _shown_program, subscribable=True)
+
+
+@route("/edev/#/der/1/derp", "GET")
+def associated(request: Request, client: Client, number: str) -> Answer:
+    """AssociatedDERProgramList: one DER a device, so all its programs."""
+    device = client.device(number, own=False)
+    rows = _counted_programs(device.programs.all(), device, request.seconds).order_by("primacy", "id")
+    return listing(request, client, "DERProgramList", f"/edev/{device.pk}/der/1/derp", rows, _shown_program)
+
+
+def _counted_programs(rows: QuerySet[Program], device: EndDevice, now: int) -> QuerySet[Program]:
+    live = _unexpired(device, now)
+    active = live & Q(start__lte=now, cancelled=None) & (Q(superseded=None) | Q(superseded__gt=now))
+    return rows.annotate(
+        live=counted(Control, "program", live), active=counted(Control, "program", active), bends=counted(Curve, "program")
     )
-    rows = rows.annotate(live=Count("controls", filter=live), active=Count("controls", filter=active))
-    rows = rows.order_by("primacy", "id")  # grouping drops the order of the table
-    return listing(
-        request, client, "DERProgramList", href, rows,
-        lambda row: resources.program(row, row.live, row.active, settings.UTILITY_PEN), subscribable=True,
-    )  # fmt: skip
+
+
+def _unexpired(device: EndDevice, now: int) -> Q:
+    """Return the filter of controls until their original end; what the engine does not vouch for is not served."""
+    return Q(end__gt=now, epoch=None) if device.lent_until < now else Q(end__gt=now)
+
+
+def _shown_program(row: Any) -> dict[str, Any]:
+    return resources.program(row, row.live, row.active, row.bends, settings.UTILITY_PEN)
 
 
 def _program(client: Client, number: str, which: str) -> Program:
-    """Return a program of a device that the client may see: one statement."""
+    """Return a program of a device that the client may see, with its device: one statement."""
     seen = client.seen(through="device__")
     rows = Program.objects.filter(seen, device_id=int(number), device__own=False, pk=int(which))
     found: Program = only(rows.select_related("device"))
     return found
 
 
-def _live(row: Program, now: int) -> QuerySet[Control]:
-    """Return a program's controls until their original end; what the engine does not vouch for any more is not served."""
-    rows = row.controls.filter(end__gt=now)
-    return rows.filter(epoch=None) if row.device.lent_until < now else rows
-
-
-def _active(rows: Iterable[Control], now: int) -> list[Control]:
-    return [row for row in rows if events.status(row.times, now)[0] == events.ACTIVE]
-
-
 @route("/edev/#/derp/#", "GET")
 def program(request: Request, client: Client, number: str, which: str) -> Answer:
     """One DERProgram."""
-    row = _program(client, number, which)
-    live = list(_live(row, request.seconds))
-    value = resources.program(row, len(live), len(_active(live, request.seconds)), settings.UTILITY_PEN)
-    return shown(client, "DERProgram", value)
+    held = _program(client, number, which)
+    rows = _counted_programs(Program.objects.filter(pk=held.pk), held.device, request.seconds)
+    return shown(client, "DERProgram", _shown_program(only(rows)))
 
 
 @route("/edev/#/derp/#/dderc", "GET")
 def default_control(request: Request, client: Client, number: str, which: str) -> Answer:
     """DefaultDERControl: the failsafe."""
     row = _program(client, number, which)
-    row.default = _worded(client, row.device_id, row.default)
+    if not client.profile.csipaus:
+        row.default = resources.plain(row.default, row.device.rating_w)
     return shown(client, "DefaultDERControl", resources.default_control(row, settings.UTILITY_PEN))
-
-
-def _worded(client: Client, device: int, modes: dict[str, Any], rating: float | None = None) -> dict[str, Any]:
-    """Return modes as this client's profile says them."""
-    if client.profile.csipaus:
-        return modes
-    return resources.plain(modes, _rating(device) if rating is None else rating)
-
-
-def _rating(device: int) -> float | None:
-    row = Posted.objects.filter(device_id=device, kind="DERSettings").first()
-    return codec.watts_of(row.content["setMaxW"]) if row else None
 
 
 @route("/edev/#/derp/#/(derc|actderc)", "GET")
 def controls(request: Request, client: Client, number: str, which: str, part: str) -> Answer:
-    """DERControlList, and the list of the active ones."""
-    row = _program(client, number, which)
-    href = f"/edev/{row.device_id}/derp/{row.pk}/{part}"
-    rows = list(_live(row, request.seconds))  # one statement; a program holds days, not years
+    """DERControlList, and the list of the active ones. Two statements: the program and its controls (days, not years)."""
+    row, page, now = _program(client, number, which), request.page(), request.seconds
+    rows = row.controls.filter(_unexpired(row.device, now))
+    if page.after:
+        rows = rows.filter(Q(creation__gte=page.after) | Q(cancelled__gte=page.after) | Q(superseded__gte=page.after))
     if part == "actderc":
-        rows = _active(rows, request.seconds)
-    rating = None if client.profile.csipaus else _rating(row.device_id) or 0.0
-
-    def render(item: Control) -> dict[str, Any]:
-        item.modes = _worded(client, row.device_id, item.modes, rating)
-        return resources.control(item, request.seconds)
-
-    return listing(request, client, "DERControlList", href, rows, render, polled=False, subscribable=True)
+        rows = rows.filter(Q(superseded=None) | Q(superseded__gt=now), start__lte=now, cancelled=None)
+    held = list(rows.values_list(*fragments.COLUMNS))
+    profile = client.profile
+    root = f"{profile.prefix}/edev/{row.device_id}"
+    words = None if profile.csipaus else partial(resources.plain, rating_w=row.device.rating_w)
+    items = [
+        fragments.control(item, f"{root}/derp/{row.pk}/derc", f"{root}/rsps/1/rsp", now, profile, words)
+        for item in held[page.start : page.start + page.limit]
+    ]
+    href = f"{root}/derp/{row.pk}/{part}"
+    return Answer(200, fragments.control_list("DERControlList", href, items, len(held), profile))
 
 
 @route("/edev/#/derp/#/derc/#", "GET")
@@ -146,8 +150,25 @@ def control(request: Request, client: Client, number: str, which: str, event: st
     row = only(held.controls.filter(pk=int(event)))
     if row.epoch is not None and row.end > request.seconds > held.device.lent_until:
         raise NotFound("nobody vouches for this control any more", where="path")
-    row.modes = _worded(client, row.device_id, row.modes)
+    if not client.profile.csipaus:
+        row.modes = resources.plain(row.modes, held.device.rating_w)
     return shown(client, "DERControl", resources.control(row, request.seconds))
+
+
+@route("/edev/#/derp/#/dc", "GET")
+def curves(request: Request, client: Client, number: str, which: str) -> Answer:
+    """DERCurveList of a program, the newest first."""
+    row = _program(client, number, which)
+    href = f"/edev/{row.device_id}/derp/{row.pk}/dc"
+    render = partial(resources.curve, device=row.device_id)
+    return listing(request, client, "DERCurveList", href, row.curves.all(), render, polled=False, changed=("creation",))
+
+
+@route("/edev/#/derp/#/dc/#", "GET")
+def curve(request: Request, client: Client, number: str, which: str, bend: str) -> Answer:
+    """One DERCurve."""
+    row = _program(client, number, which)
+    return shown(client, "DERCurve", resources.curve(only(row.curves.filter(pk=int(bend))), device=row.device_id))
 
 
 @route("/edev/#/rsps", "GET")
@@ -183,7 +204,8 @@ def responses(request: Request, client: Client, number: str) -> Answer:
     """ResponseList, newest first."""
     device = client.device(number, own=False)
     rows = ControlResponse.objects.filter(control__device=device).select_related("control__device")
-    return listing(request, client, "ResponseList", f"/edev/{device.pk}/rsps/1/rsp", rows, _response, polled=False)
+    href = f"/edev/{device.pk}/rsps/1/rsp"
+    return listing(request, client, "ResponseList", href, rows, _response, polled=False, changed=("created",))
 
 
 @route("/edev/#/rsps/1/rsp/#", "GET")

@@ -76,7 +76,7 @@ SCHEMA: dict[str, str] = {
         "rtgMaxVarNeg?:ReactivePower rtgMaxW:ActivePower rtgMaxWh?:WattHour rtgMinPFOverExcited?:PowerFactor "
         "rtgMinPFUnderExcited?:PowerFactor rtgMinV?:VoltageRMS rtgNormalCategory?:u8 rtgOverExcitedPF?:PowerFactor "
         "rtgOverExcitedW?:ActivePower rtgReactiveSusceptance?:ReactiveSusceptance rtgUnderExcitedPF?:PowerFactor "
-        "rtgUnderExcitedW?:ActivePower rtgVNom?:VoltageRMS type:u8 c.doeModesSupported?:h2"
+        "rtgUnderExcitedW?:ActivePower rtgVNom?:VoltageRMS type:u8 c.doeModesSupported?:h2 c.vppModesSupported?:h2"
     ),
     "CurrentRMS": "multiplier:i8 value:u16",
     "AmpereHour": "multiplier:i8 value:u16",
@@ -93,7 +93,7 @@ SCHEMA: dict[str, str] = {
         "setMaxVA?:ApparentPower setMaxVar?:ReactivePower setMaxVarNeg?:ReactivePower setMaxW:ActivePower "
         "setMaxWh?:WattHour setMinPFOverExcited?:PowerFactor setMinPFUnderExcited?:PowerFactor setMinV?:VoltageRMS "
         "setSoftGradW?:u16 setVNom?:VoltageRMS setVRef?:VoltageRMS setVRefOfs?:VoltageRMS updatedTime:i64 "
-        "c.doeModesEnabled?:h2"
+        "c.doeModesEnabled?:h2 c.vppModesEnabled?:h2 c.setMinWh?:WattHour"
     ),
     "DERStatus": (
         "@href?:uri @subscribable?:u8 alarmStatus?:h8 genConnectStatus?:ConnectStatusType "
@@ -181,5 +181,30 @@ SCHEMA: dict[str, str] = {
     "ActiveDERControlList": "@href?:uri @subscribable?:u8 @all:u32 @results:u32 DERControl?*:DERControl",
     "ConnectionPoint": "@href?:uri connectionPointId:s32",
     "Notification": ("@href?:uri subscribedResource:uri newResourceURI?:uri Resource?:any status:u8 subscriptionURI:uri"),
-    "TariffProfileList": "@href?:uri @all:u32 @results:u32 @pollRate?:u32",
+    "TariffProfileList": (
+        "@href?:uri @subscribable?:u8 @all:u32 @results:u32 @pollRate?:u32 TariffProfile?*:TariffProfile"
+    ),
+    "TariffProfile": (
+        "@href?:uri mRID:h32 description?:s32 version?:u16 currency?:u16 pricePowerOfTenMultiplier?:i8 primacy:u8 "
+        "rateCode?:s20 RateComponentListLink?:Link serviceCategoryKind:u8 c.CombinedTimeTariffIntervalListLink?:Link"
+    ),
+    "RateComponentList": "@href?:uri @all:u32 @results:u32 RateComponent?*:RateComponent",
+    "RateComponent": (
+        "@href?:uri mRID:h32 description?:s32 version?:u16 ActiveTimeTariffIntervalListLink?:Link ReadingTypeLink:Link "
+        "roleFlags:h4 TimeTariffIntervalListLink:Link"
+    ),
+    "TimeTariffIntervalList": "@href?:uri @subscribable?:u8 @all:u32 @results:u32 TimeTariffInterval?*:TimeTariffInterval",
+    "TimeTariffInterval": (
+        "@href?:uri @replyTo?:uri @responseRequired?:h2 @subscribable?:u8 mRID:h32 description?:s32 version?:u16 "
+        "creationTime:i64 EventStatus:EventStatus interval:DateTimeInterval randomizeDuration?:i16 randomizeStart?:i16 "
+        "ConsumptionTariffIntervalListLink?:Link touTier:u8 "
+        "c.ConsumptionTariffIntervalListSummary?:ConsumptionTariffIntervalListSummary RateComponentLink?:Link"
+    ),
+    "ConsumptionTariffIntervalListSummary": (
+        "@href?:uri @all:u32 @results:u32 ConsumptionTariffInterval?*:ConsumptionTariffInterval"
+    ),
+    "ConsumptionTariffIntervalList": (
+        "@href?:uri @all:u32 @results:u32 ConsumptionTariffInterval?*:ConsumptionTariffInterval"
+    ),
+    "ConsumptionTariffInterval": "@href?:uri consumptionBlock:u8 price?:i32 startValue:u48",
 }

@@ -1,22 +1,33 @@
-"""The listener: TLS 1.2 with client certificates, one thread pool for the database, one task for the outbox."""
+"""The listener: TLS 1.2 with client certificates, or a unix socket behind a proxy that does the TLS.
+
+One event loop, one thread pool for the database, and three tasks: the outbox, revocations, and who was seen. It needs no
+web process, no queue and no Redis, and is fed by the database alone.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+from urllib.parse import unquote
 
 import uvicorn
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, close_old_connections
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from derms.errors import LocalError
+from telemetry import utility_services
+from telemetry.progress import Progress
 from telemetry.protocols.ieee2030_5 import codec, outbox, xml
+from telemetry.protocols.ieee2030_5.directory import RememberingDirectory
 from telemetry.protocols.ieee2030_5.handlers import Answer, Request, handle
 from telemetry.utility_models import WireIdentity
 
@@ -24,9 +35,17 @@ LOG = logging.getLogger(__name__)
 CCM8, GCM = "ECDHE-ECDSA-AES128-CCM8", "ECDHE-ECDSA-AES128-GCM-SHA256"
 THREADS = 4
 OUTBOX_S = 0.3
-REVOKE_S = 20.0
+TEND_S = 5.0
+"""How often revocations are looked up and visits written: a revoked socket is cut within this and the directory's 10 s."""
+BACKLOG = 2048
+"""After an outage all clients come back at once: they queue for their handshake and are not turned away."""
+CUT = 421
+"""Behind a proxy the answer to a revoked certificate: the proxy closes the client's connection on it."""
+CERTIFICATE_HEADER, ADDRESS_HEADER = b"x-forwarded-client-cert", b"x-real-ip"
 Scope = MutableMapping[str, Any]
 OPEN: dict[str, set[MutualTlsProtocol]] = {}
+VISITS: dict[str, tuple[datetime, str, bytes]] = {}
+"""Who came in since the last look: {LFDI: (when, from where, certificate in DER)}."""
 
 
 def context(certificate: str, key: str, authorities: str) -> ssl.SSLContext:
@@ -48,13 +67,15 @@ def context(certificate: str, key: str, authorities: str) -> ssl.SSLContext:
 class MutualTlsProtocol(HttpToolsProtocol):
     """Hands the LFDI of the verified certificate to the application, and can be cut off."""
 
-    lfdi = ""
+    lfdi, address, certificate = "", "", b""
 
     def connection_made(self, transport: Any) -> None:
         """Hash the certificate once a connection."""
         tls = transport.get_extra_info("ssl_object")
-        certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        self.lfdi = codec.lfdi_of(certificate) if certificate else ""
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if isinstance(peer, tuple) else ""
+        self.certificate = (tls.getpeercert(binary_form=True) or b"") if tls is not None else b""
+        self.lfdi = codec.lfdi_of(self.certificate) if self.certificate else ""
         OPEN.setdefault(self.lfdi, set()).add(self)
         super().connection_made(transport)
 
@@ -69,12 +90,46 @@ class MutualTlsProtocol(HttpToolsProtocol):
         """Put the identity in the request's scope."""
         super().on_message_begin()
         self.scope.setdefault("extensions", {})["lfdi"] = {"value": self.lfdi}  # type: ignore[typeddict-item]
+        if self.lfdi:
+            VISITS[self.lfdi] = (datetime.now(UTC), self.address, self.certificate)
+
+
+class ProxiedProtocol(HttpToolsProtocol):
+    """Takes the identity from the proxy's header, on a unix socket only: nobody else can reach it there."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Refuse what is no unix socket, whatever the configuration says."""
+        if transport.get_extra_info("socket").family != socket.AF_UNIX:
+            transport.abort()
+            return
+        super().connection_made(transport)
+
+    def on_headers_complete(self) -> None:
+        """Put the identity in the request's scope."""
+        held = {name: value for name, value in self.headers if name in (CERTIFICATE_HEADER, ADDRESS_HEADER)}
+        der = proxied(held.get(CERTIFICATE_HEADER, b""))
+        lfdi = codec.lfdi_of(der) if der else ""
+        self.scope.setdefault("extensions", {})["lfdi"] = {"value": lfdi}  # type: ignore[typeddict-item]
+        if lfdi:
+            VISITS[lfdi] = (datetime.now(UTC), held.get(ADDRESS_HEADER, b"").decode("latin-1")[:64], der)
+        super().on_headers_complete()
+
+
+@lru_cache(maxsize=20_000)
+def proxied(header: bytes) -> bytes:
+    """Return the certificate (DER) in a proxy's header, a PEM in percent-encoding; empty when it is none."""
+    try:
+        return x509.load_pem_x509_certificate(unquote(header.decode("ascii")).encode()).public_bytes(Encoding.DER)
+    except ValueError:
+        return b""
 
 
 class UtilityApp:
     """The ASGI application of the listener."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, proxied: bool = False) -> None:
+        self.directory = RememberingDirectory()
+        self._proxied = proxied
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="2030.5")
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -111,11 +166,25 @@ class UtilityApp:
         request = Request(
             scope["method"], scope["path"], lfdi, datetime.now(UTC), scope["query_string"].decode("latin-1"), body
         )
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(serve_one, request))
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._serve, request)
+
+    def _serve(self, request: Request) -> Answer:
+        """Answer a request and write the notifications it causes before the answer goes out."""
+        try:
+            if self._proxied and (identity := self.directory.identity(request.lfdi)) and not identity.granted:
+                return Answer(CUT)
+            answer = handle(request, self.directory)
+            if answer.touched:
+                outbox.enqueue(answer.touched, request.seconds)
+            return answer
+        except DatabaseError:
+            LOG.exception("the database failed a request")
+            close_old_connections()
+            return Answer(503, headers={"Retry-After": "30"})
 
     async def _lifespan(self, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         await receive()
-        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._cut())]
+        self._tasks = [asyncio.create_task(self._deliver()), asyncio.create_task(self._tend())]
         await send({"type": "lifespan.startup.complete"})
         await receive()
         for task in self._tasks:
@@ -137,47 +206,48 @@ class UtilityApp:
                 LOG.exception("the outbox could not be read or written")
             await asyncio.sleep(OUTBOX_S)
 
-    async def _cut(self) -> None:
-        """Close the sockets of certificates whose access was taken away."""
-        loop = asyncio.get_running_loop()
+    async def _tend(self) -> None:
+        """Close the sockets of certificates whose access was taken away; write who was seen; show progress."""
+        loop, progress = asyncio.get_running_loop(), Progress("utility", within_s=6 * TEND_S)
         while True:
-            await asyncio.sleep(REVOKE_S)
+            await asyncio.sleep(TEND_S)
+            visits = {lfdi: VISITS.pop(lfdi) for lfdi in list(VISITS)}
             try:
-                denied = await loop.run_in_executor(self._pool, _denied, list(OPEN))
+                denied = await loop.run_in_executor(self._pool, _tended, list(OPEN), visits)
             except DatabaseError:
-                LOG.exception("revoked certificates could not be read")
+                LOG.exception("revocations could not be read, or visits written")
                 continue
+            progress.move()
             for lfdi in denied:
                 for protocol in list(OPEN.get(lfdi, ())):
                     protocol.transport.abort()
 
 
-def _denied(open_now: list[str]) -> list[str]:
+def _tended(open_now: list[str], visits: dict[str, tuple[datetime, str, bytes]]) -> list[str]:
+    """Write the visits; return which of the open identities are revoked."""
+    if visits:
+        utility_services.saw(visits)
     return list(WireIdentity.objects.filter(lfdi__in=open_now, granted=False).values_list("lfdi", flat=True))
-
-
-def serve_one(request: Request) -> Answer:
-    """Answer a request and write the notifications it causes before the answer goes out."""
-    try:
-        answer = handle(request)
-        if answer.touched:
-            outbox.enqueue(answer.touched, request.seconds)
-        return answer
-    except DatabaseError:
-        LOG.exception("the database failed a request")
-        close_old_connections()
-        return Answer(503, headers={"Retry-After": "30"})
 
 
 def _factory(certificate: str, key: str, authorities: str, config: uvicorn.Config, default: Any) -> ssl.SSLContext:
     return context(certificate, key, authorities)
 
 
-def server(certificate: str, key: str, authorities: str, host: str, port: int) -> uvicorn.Server:
-    """Return a server that is ready to run."""
+def server(app: UtilityApp, certificate: str, key: str, authorities: str, host: str, port: int) -> uvicorn.Server:
+    """Return a server with TLS of its own that is ready to run."""
     config = uvicorn.Config(
-        UtilityApp(), host=host, port=port, http=MutualTlsProtocol, ws="none", log_level="warning", lifespan="on",
+        app, host=host, port=port, http=MutualTlsProtocol, ws="none", log_level="warning", lifespan="on",
         ssl_context_factory=partial(_factory, certificate, key, authorities), timeout_keep_alive=120, server_header=False,
-        access_log=False,
+        access_log=False, backlog=BACKLOG,
+    )  # fmt: skip
+    return uvicorn.Server(config)
+
+
+def server_behind_proxy(app: UtilityApp, path: str) -> uvicorn.Server:
+    """Return a server on a unix socket, for a proxy on this machine that ends the TLS and hands the certificate on."""
+    config = uvicorn.Config(
+        app, uds=path, http=ProxiedProtocol, ws="none", log_level="warning", lifespan="on",
+        timeout_keep_alive=120, server_header=False, access_log=False, backlog=BACKLOG, proxy_headers=False,
     )  # fmt: skip
     return uvicorn.Server(config)

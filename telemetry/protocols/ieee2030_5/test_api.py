@@ -17,7 +17,7 @@ from django.db import transaction
 from derms.errors import HeadroomError, NotFound
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import outbox
-from telemetry.protocols.ieee2030_5.handlers import RATES
+from telemetry.protocols.ieee2030_5.directory import RATES, RememberingDirectory
 from telemetry.protocols.ieee2030_5.resources import OTHER_MODES, POWER_MODES
 from telemetry.utility_models import EndDevice, UsagePoint, WireIdentity, WireRate
 
@@ -29,7 +29,8 @@ class TestApi:
 
     __test__ = False
 
-    def __init__(self) -> None:
+    def __init__(self, directory: RememberingDirectory | None = None) -> None:
+        self._directory = directory
         if not settings.UTILITY_TEST_API or settings.PRODUCTION:
             raise ImproperlyConfigured("the test API needs UTILITY_TEST_API, and no production")
 
@@ -48,6 +49,8 @@ class TestApi:
         asked = parse_qs(scope["query_string"].decode())
         call = partial_call(scope["method"], scope["raw_path"].decode().split("?")[0], asked, body)
         status, text = await asyncio.to_thread(call)
+        if self._directory is not None:
+            self._directory.forget()
         await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": text.encode()})
 

@@ -5,30 +5,27 @@ Identity and `now` are arguments; another's resource answers as a missing one.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import Any
 from urllib.parse import parse_qs
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 
 from derms.errors import Conflict, HeadroomError, InputError, NotFound
 from telemetry.protocols.ieee2030_5 import resources, xml
+from telemetry.protocols.ieee2030_5.directory import Directory, FreshDirectory
 from telemetry.protocols.ieee2030_5.xml import PROFILES, Profile
-from telemetry.utility_models import (
-    EndDevice,
-    WireIdentity,
-    WireRate,
-)
+from telemetry.utility_models import EndDevice, WireIdentity
 
 LARGEST_PAGE = 255
-RATES = {"DeviceCapability": 300, "EndDeviceList": 300, "FunctionSetAssignmentsList": 300, "DERProgramList": 60,
-         "DERList": 300, "MirrorUsagePointList": 300, "MirrorUsagePoint": 60}  # fmt: skip
-
-
 FAILURES: tuple[tuple[type[Exception], int, int], ...] = (
     (Conflict, 409, 1),
     (NotFound, 404, 1),
@@ -54,13 +51,22 @@ class Request:
         """Return whole seconds UTC."""
         return int(self.now.timestamp())
 
-    def page(self) -> tuple[int, int]:
-        """Return (start, limit): the standard's defaults are 0 and 1 (2030.5 6.6)."""
+    def page(self) -> Page:
+        """Return what part of a list is asked for: the standard's defaults are s=0 and l=1 (2030.5 6.6)."""
         asked = parse_qs(self.query)
-        start, limit = (asked.get(name, [default])[0] for name, default in (("s", "0"), ("l", "1")))
-        if not (start.isascii() and start.isdigit() and limit.isascii() and limit.isdigit() and len(start + limit) < 12):
-            raise InputError("s and l are whole numbers", where="query")
-        return int(start), min(int(limit), LARGEST_PAGE)
+        found = {name: asked.get(name, [default])[0] for name, default in (("s", "0"), ("l", "1"), ("a", "0"))}
+        if not all(text.isascii() and text.isdigit() and len(text) < 12 for text in found.values()):
+            raise InputError("s, l and a are whole numbers", where="query")
+        return Page(int(found["s"]), min(int(found["l"]), LARGEST_PAGE), int(found["a"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Part of a list: from `start`, at most `limit`, only what was made or changed at `after` (seconds UTC) or later."""
+
+    start: int
+    limit: int
+    after: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,11 @@ class Client:
     lfdi: str
     identity: WireIdentity | None
     profile: Profile
+    directory: Directory
+
+    def rate(self, resource: str) -> int:
+        """Return a resource's poll or post rate in seconds."""
+        return self.directory.rate(resource)
 
     @property
     def aggregates(self) -> bool:
@@ -120,17 +131,32 @@ def route(pattern: str, *methods: str) -> Callable[[Handler], Handler]:
     return register
 
 
-def handle(request: Request) -> Answer:
+WELL_KNOWN = "/.well-known/csipaus"
+FRESH = FreshDirectory()
+
+
+def handle(request: Request, directory: Directory = FRESH) -> Answer:
     """Answer one request; every failure is a lawful Error document."""
+    if request.path == WELL_KNOWN:
+        answer = _well_known(request)
+        return Answer(answer.status, "", answer.headers) if request.method == "HEAD" else answer
     profile = next(item for item in PROFILES if request.path.startswith(item.prefix + "/") or not item.prefix)
     try:
-        answer = _dispatch(request, admit(request.lfdi, profile))
+        answer = _dispatch(request, admit(request.lfdi, profile, directory))
         return Answer(answer.status, "", answer.headers, answer.touched) if request.method == "HEAD" else answer
     except (HeadroomError, PermissionError) as error:
         if isinstance(error, InputError) and error.where == "body":
             return failure(400, 0, profile)
         status, reason = next(found for kind, *found in FAILURES if isinstance(error, kind))
         return failure(status, reason, profile)
+
+
+def _well_known(request: Request) -> Answer:
+    """Say which schema versions are spoken behind which doors (CSIP-AUS v1.3), as JSON; before any registration."""
+    if request.method not in ("GET", "HEAD"):
+        return Answer(405, headers={"Allow": "GET, HEAD"})
+    doors = {item.csipaus: {"dcap": [f"{item.prefix}/dcap"]} for item in PROFILES if item.csipaus}
+    return Answer(200, json.dumps({"supportedSchemaVersions": doors}), {"Content-Type": "application/json"})
 
 
 def _dispatch(request: Request, client: Client) -> Answer:
@@ -150,18 +176,12 @@ def failure(status: int, reason: int, profile: Profile) -> Answer:
     return Answer(status, xml.document("Error", {"reasonCode": reason}, profile))
 
 
-def admit(lfdi: str, profile: Profile) -> Client:
+def admit(lfdi: str, profile: Profile, directory: Directory = FRESH) -> Client:
     """Return the client behind a certificate; revoked ones, and unknown ones without in-band registration, are refused."""
-    identity = WireIdentity.objects.filter(lfdi=lfdi).first()
+    identity = directory.identity(lfdi)
     if not (settings.UTILITY_IN_BAND if identity is None else identity.granted):
         raise PermissionError
-    return Client(lfdi, identity, profile)
-
-
-def rate(resource: str) -> int:
-    """Return a resource's poll or post rate in seconds."""
-    row = WireRate.objects.filter(resource=resource).first()
-    return row.seconds if row else RATES[resource]
+    return Client(lfdi, identity, profile, directory)
 
 
 def shown(client: Client, kind: str, value: dict[str, Any]) -> Answer:
@@ -171,20 +191,37 @@ def shown(client: Client, kind: str, value: dict[str, Any]) -> Answer:
 
 def listing(
     request: Request, client: Client, kind: str, href: str, rows: Any, render: Callable[[Any], dict[str, Any]], *,
-    item: str = "", polled: bool = True, subscribable: bool = False,
+    polled: bool = True, subscribable: bool = False, changed: Sequence[str] = (),
 ) -> Answer:  # fmt: skip
-    """Return one page of a list with its exact counts; past the end it is empty."""
-    start, limit = request.page()
-    page = list(rows[start : start + limit])
+    """Return one page of a list with its exact counts; past the end it is empty.
+
+    `rows`: a query or a list. `changed`: the query's columns that say when a row was made or changed; `a` counts on them.
+    """
+    page = request.page()
+    if page.after and changed:
+        rows = rows.filter(reduce(or_, (Q(**{f"{name}__gte": page.after}) for name in changed)))
+    shown_rows = list(rows[page.start : page.start + page.limit])
+    if isinstance(rows, list):
+        total = len(rows)
+    elif shown_rows and len(shown_rows) < page.limit:
+        total = page.start + len(shown_rows)  # the end is in sight: no second statement
+    else:
+        total = rows.order_by().count()
     value: dict[str, Any] = {
-        "href": href, "all": rows.count() if not isinstance(rows, list) else len(rows), "results": len(page),
-        item or kind.removesuffix("List"): [render(row) for row in page],
+        "href": href, "all": total, "results": len(shown_rows),
+        kind.removesuffix("List"): [render(row) for row in shown_rows],
     }  # fmt: skip
     if polled:
-        value["pollRate"] = rate(kind) if kind in RATES else 300
+        value["pollRate"] = client.rate(kind)
     if subscribable:
         value["subscribable"] = resources.SUBSCRIBABLE
     return shown(client, kind, value)
+
+
+def counted(model: Any, through: str, *where: Q) -> Coalesce:
+    """Return an annotation: how many rows of a model point at this one; counted for the rows of the page only."""
+    rows = model.objects.filter(*where, **{through: OuterRef("pk")}).order_by().values(through)
+    return Coalesce(Subquery(rows.annotate(number=Count("pk")).values("number")), 0)
 
 
 def created(client: Client, href: str, touched: Iterable[str] = ()) -> Answer:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from xml.sax.saxutils import escape, quoteattr
+from xml.sax.saxutils import escape
 
 from lxml import etree
 
@@ -35,7 +35,10 @@ CSIP_AUS_12 = Profile("csip-aus 1.2", "", "https://csipaus.org/ns")
 CSIP_AUS_13 = Profile("csip-aus 1.3", "/v1.3", "https://csipaus.org/ns/v1.3")
 CSIP = Profile("csip", "/us", "")
 PROFILES = (CSIP_AUS_13, CSIP, CSIP_AUS_12)
-V13_ONLY = frozenset({"opModStorageTargetW"})
+V13_ONLY = frozenset(
+    {"opModStorageTargetW", "vppModesSupported", "vppModesEnabled", "setMinWh", "CombinedTimeTariffIntervalListLink",
+     "ConsumptionTariffIntervalListSummary", "RateComponentLink"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +89,64 @@ def notification(value: dict[str, Any], resource: str, profile: Profile) -> str:
 def write(kind: str, value: dict[str, Any], profile: Profile, *, tag: str = "", more: str = "") -> str:
     """Return one element; hrefs (values that begin with a slash) get the profile's mount."""
     attributes, parts = [more], []
-    for field in fields(kind):
-        if (held := value.get(field.name)) is None or (field.extension and not _speaks(profile, field)):
+    for field, opening, closing, nested in _plan(kind, profile):
+        if (held := value.get(field.name)) is None:
             continue
         if field.attribute:
-            attributes.append(f" {field.name}={quoteattr(_text(held, field.kind, profile))}")
+            attributes.append(f'{opening}"{_text(held, field.kind, profile, QUOTED)}"')
             continue
-        name = f"c:{field.name}" if field.extension else field.name
         for item in held if field.many else (held,):
-            if field.kind == "any":
+            if nested:
+                parts.append(write(field.kind, item, profile, tag=closing))
+            elif field.kind == "any":
                 parts.append(item)
-            elif field.kind in SCHEMA:
-                parts.append(write(field.kind, item, profile, tag=name))
             else:
-                parts.append(f"<{name}>{escape(_text(item, field.kind, profile))}</{name}>")
+                parts.append(f"{opening}{_text(item, field.kind, profile, PLAIN)}{closing}")
     name = tag or kind
     body = "".join(parts)
     return f"<{name}{''.join(attributes)}>{body}</{name}>" if body else f"<{name}{''.join(attributes)}/>"
 
 
+PLAIN: dict[str, str] = {}
+QUOTED = {'"': "&quot;"}
+
+
+@lru_cache(maxsize=512)
+def _plan(kind: str, profile: Profile) -> tuple[tuple[Field, str, str, bool], ...]:
+    """Return (field, what opens it, what closes it, whether it is an element of ours) for what a profile speaks.
+
+    For an element of ours the third is its tag.
+    """
+    found = []
+    for field in fields(kind):
+        if not _speaks(profile, field):
+            continue
+        name = f"c:{field.name}" if field.extension else field.name
+        if field.attribute:
+            found.append((field, f" {field.name}=", "", False))
+        elif field.kind in SCHEMA:
+            found.append((field, "", name, True))
+        else:
+            found.append((field, f"<{name}>", f"</{name}>", False))
+    return tuple(found)
+
+
 def _speaks(profile: Profile, field: Field) -> bool:
-    return bool(profile.csipaus) and (field.name not in V13_ONLY or profile is CSIP_AUS_13)
+    """CSIP-AUS v1.3 has elements of its own; one of them, RateComponentLink, stands in the standard's namespace."""
+    if field.name in V13_ONLY:
+        return profile is CSIP_AUS_13
+    return bool(profile.csipaus) or not field.extension
 
 
-def _text(value: Any, kind: str, profile: Profile) -> str:
-    if kind == "uri" and str(value).startswith("/"):
-        return profile.prefix + str(value)
+def _text(value: Any, kind: str, profile: Profile, more: dict[str, str]) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value)
+    if isinstance(value, int):
+        return str(value)
+    text = str(value)
+    if kind == "uri" and text.startswith("/"):
+        text = profile.prefix + text
+    return text if text.isalnum() else escape(text, more)
 
 
 def parse(body: bytes, *kinds: str) -> tuple[str, dict[str, Any]]:
