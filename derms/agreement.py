@@ -9,14 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from derms.errors import InputError
 from derms.limits import Limit
 from derms.units import finite
 
 SLOW_TELEMETRY_S = 30
+MONTHS, HOURS = 12, 24
+CEILING_STEP = timedelta(minutes=15)
+"""Hours change on quarters of an hour in every zone of today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,10 @@ class Terms:
     starts: date
     ends: date | None
     study_sha256: str
+    schedule: tuple[tuple[Limit, ...], ...] = ()
+    """Twelve rows of 24: the ceiling by month and hour of day, never below firm, never above flexible; empty: none."""
+    schedule_zone: str = "UTC"
+    """The zone whose months and hours the schedule counts (IANA name)."""
 
     def __post_init__(self) -> None:
         if not self.firm.within(self.flexible):
@@ -65,6 +73,37 @@ class Terms:
                 raise InputError(f"{name} must be positive", where=name)
         if self.ends is not None and self.ends <= self.starts:
             raise InputError("the agreement ends before it starts", where="ends")
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        if not self.schedule:
+            return
+        if len(self.schedule) != MONTHS or any(len(row) != HOURS for row in self.schedule):
+            raise InputError("the schedule is not 12 months of 24 hours", where="schedule")
+        try:
+            ZoneInfo(self.schedule_zone)
+        except (KeyError, ValueError, OSError) as error:
+            raise InputError(f"no time zone is called {self.schedule_zone!r}", where="schedule_zone") from error
+        for month, row in enumerate(self.schedule):
+            for hour, limit in enumerate(row):
+                if not (self.firm.within(limit) and limit.within(self.flexible)):
+                    raise InputError(
+                        f"{limit.import_w / 1000:g} / {limit.export_w / 1000:g} kW is not between firm and flexible",
+                        where=f"schedule.{month}.{hour}",
+                        remedy="At least the firm limit, at most the flexible one.",
+                    )
+
+    def ceiling(self, start: datetime, end: datetime) -> Limit:
+        """Return the most that the terms allow at every moment of start..end (aware): flexible, and the schedule."""
+        if not self.schedule:
+            return self.flexible
+        zone, moment, most = ZoneInfo(self.schedule_zone), start, self.flexible
+        while True:
+            local = moment.astimezone(zone)
+            most = most.meet(self.schedule[local.month - 1][local.hour])
+            if moment >= end:
+                return most
+            moment = min(end, moment + CEILING_STEP)
 
     @property
     def slow(self) -> bool:
@@ -73,7 +112,10 @@ class Terms:
 
     def document(self) -> bytes:
         """Return the canonical JSON that is signed and obeyed."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), default=str).encode()
+        plain = asdict(self)
+        if not self.schedule:  # terms without one keep the form, and the hash, that they had before schedules were
+            del plain["schedule"], plain["schedule_zone"]
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str).encode()
 
     def sha256(self) -> str:
         """Return the hash of the document, hexadecimal."""
@@ -88,6 +130,7 @@ class Terms:
             for name in ("firm", "flexible", "failsafe"):
                 raw[name] = Limit(**raw[name])
             raw["curtailment"] = Curtailment(**raw["curtailment"])
+            raw["schedule"] = tuple(tuple(Limit(**cell) for cell in row) for row in raw.get("schedule", ()))
             raw["starts"] = date.fromisoformat(raw["starts"])
             raw["ends"] = date.fromisoformat(raw["ends"]) if raw["ends"] else None
             return cls(**raw)

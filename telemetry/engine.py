@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import Protocol, cast
 
 from derms.agreement import Terms
@@ -319,7 +320,9 @@ class ControlEngine:
         if power is not None:  # a site above its limit takes that room from the others until it comes down
             reserved = reserved.cover(Limit.of(max(power, 0.0), max(-power, 0.0)))
         in_force = book.in_force(now)
-        wanted = terms.flexible
+        # A grant of now lives into the schedule's next hour: what is asked for must hold there too.
+        wall = self.clock.now()
+        wanted = terms.ceiling(wall, wall + timedelta(seconds=terms.lease_s + terms.response_s))
         left = ordered.ceiling(self._envelope_orders, site, target=wanted, failsafe=terms.failsafe, in_force=in_force)
         self._asked.pop(site, None)
         if left is not None:  # what an order takes from a site is there for the others

@@ -10,19 +10,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from derms.errors import InputError, NotConverged
 from derms.grid.criteria import Criteria, CriteriaSettings
+from derms.grid.notes import merged
 from derms.grid.opendss import Circuit, Injection, Snapshot
 from derms.grid.search import furthest
 from derms.limits import Limit
 from derms.units import watts
 
-ENGINE_VERSION = "headroom-arrays-1"
+ENGINE_VERSION = "headroom-arrays-2"
 INVERTERS: dict[str, tuple[tuple[float, float], ...]] = {
     "unity": (),
     "volt_var_a": ((0.90, -0.25), (1.00, 0.0), (1.10, 0.25)),
@@ -32,6 +33,10 @@ INVERTERS: dict[str, tuple[tuple[float, float], ...]] = {
 VOLT_WATT = ((1.06, 1.0), (1.10, 0.2))
 """Volt-watt: full power up to 1.06 pu, a fifth from 1.10 pu on (the defaults that the DISCO and i2x tools carry)."""
 ENGINES = {"arrays": ENGINE_VERSION, "opendss": "headroom-opendss-1"}
+REGULATORS = ("frozen", "edge", "free", "worst")
+"""How voltage regulators and capacitors are held while the site's power is tried: as the hour settled without it; at the
+edge of the regulators' band (lowest for import, highest for export); settling anew at every power; or the worst of
+these."""
 SLICE_HOURS = 288
 RESOLUTION_W = 500.0
 """How finely the furthest power is found; the answer is rounded down to whole watts of a solved, good point."""
@@ -54,6 +59,7 @@ class StudyRequest:
     engine: str = "arrays"
     inverter: str = "unity"
     volt_watt: bool = False
+    regulators: str = "frozen"
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -75,6 +81,19 @@ class StudyRequest:
                 "volt-var is studied on arrays and at unity power factor", where="inverter",
                 remedy="Take engine 'arrays' and power factor 1.",
             )  # fmt: skip
+        self._check_modes()
+
+    def _check_modes(self) -> None:
+        if self.regulators in ("free", "worst") and self.inverter != "unity":
+            raise InputError(
+                "free regulators are studied at a fixed power factor", where="regulators", remedy="Take frozen or edge."
+            )
+        if self.regulators not in REGULATORS:
+            raise InputError(
+                f"unknown regulator mode {self.regulators!r}", where="regulators", remedy=" or ".join(REGULATORS)
+            )
+        if self.engine == "opendss" and (self.regulators != "frozen" or self.volt_watt or self.criteria.extras_on()):
+            raise InputError("this criterion or mode is studied on arrays", where="engine", remedy="Take engine 'arrays'.")
         if self.engine not in ENGINES:
             raise InputError(f"unknown engine {self.engine!r}", where="engine", remedy=" or ".join(ENGINES))
 
@@ -128,6 +147,10 @@ class StudyResult:
     steps: dict[str, list[int]] = field(default_factory=dict)
     """Each way [watts, hour]: the largest step of power that changes the site's voltage within the criterion, least
     hour."""
+    notes: dict[str, Any] = field(default_factory=dict)
+    """See `notes.Notes`."""
+    closing: dict[str, Any] = field(default_factory=dict)
+    """See `closing.closing`: what is looked at once, at the hours that bind."""
 
     @property
     def firm(self) -> Limit:
@@ -138,6 +161,15 @@ class StudyResult:
     def flexible(self) -> Limit:
         """Return the most that any hour gives, up to what was asked for."""
         return Limit(max(hour.import_w for hour in self.hours), max(hour.export_w for hour in self.hours))
+
+    def worst_hours(self) -> dict[str, list[int]]:
+        """Return for each side that is asked for [hour, watts] of its least limit."""
+        found = {}
+        for side in ("import", "export"):
+            if getattr(self.request, f"{side}_w"):
+                watts, hour = min((getattr(hour, f"{side}_w"), hour.hour) for hour in self.hours)
+                found[side] = [hour, watts]
+        return found
 
     def limited_hours(self, side: str) -> int:
         """Return in how many hours ("import" or "export") less than the request is there."""
@@ -183,10 +215,35 @@ class StudyResult:
             "ramp_limit_needed": {
                 side: step[0] < getattr(self.flexible, f"{side}_w") for side, step in sorted(self.steps.items())
             },
+            "full_reversal": self._reversal(),
+            "ramp_limit_kw_per_s": self.ramp_limit_kw(),
+            "criteria": self.notes.get("criteria", {}),
+            "non_monotone": self.notes.get("holes", {}),
+            "regulators": self.request.regulators,
+            "regulator_mode_hours": self.notes.get("modes", {}),
+            **self.closing,
             "hours": len(self.hours),
             "inputs_sha256": self.inputs_sha256,
             "engine": self.engine,
         }
+
+    def ramp_limit_kw(self) -> float | None:
+        """Return the largest step at once, kW, where some step within the limits breaks the rapid-change criterion; else
+        None. The change counts over one second: so many kW a second."""
+        broken = [step[0] for side, step in self.steps.items() if step[0] < getattr(self.flexible, f"{side}_w")]
+        swing = self.notes.get("reversal")
+        if swing and swing["step_w"] < swing["whole_w"]:
+            broken.append(swing["step_w"])
+        return min(broken) // 100 / 10 if broken else None
+
+    def _reversal(self) -> dict[str, Any] | None:
+        swing = self.notes.get("reversal")
+        if not swing:
+            return None
+        return {
+            "kw": swing["step_w"] // 100 / 10, "whole_kw": swing["whole_w"] // 100 / 10, "hour": swing["hour"],
+            "pu": swing["pu"],
+        }  # fmt: skip
 
     def binding_hours(self, side: str) -> dict[str, int]:
         """Return how many hours each "criterion element" binds, most first."""
@@ -230,16 +287,19 @@ class Slice:
     hours: tuple[HourLimit, ...]
     violations: dict[str, dict[str, Any]]
     steps: dict[str, list[int]] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that survives JSON."""
         return {"hours": [list(asdict(hour).values()) for hour in self.hours], "violations": self.violations,
-                "steps": self.steps}  # fmt: skip
+                "steps": self.steps, "notes": self.notes}  # fmt: skip
 
     @classmethod
     def from_dict(cls, raw: dict[str, Any]) -> Slice:
         """Rebuild a slice from JSON."""
-        return cls(tuple(HourLimit(*row) for row in raw["hours"]), raw["violations"], raw.get("steps", {}))
+        return cls(
+            tuple(HourLimit(*row) for row in raw["hours"]), raw["violations"], raw.get("steps", {}), raw.get("notes", {})
+        )
 
 
 def inputs_sha256(model_sha256: str, request: StudyRequest) -> str:
@@ -271,7 +331,17 @@ def study(
         report = None if progress is None else _further(progress, done, len(request.hours))
         parts.append(study_hours(circuit, request, hours, progress=report, cancelled=cancelled))
         done += len(hours)
-    return merge(request, parts, findings=electrical_findings(circuit), model_sha256=model_sha256)
+    whole = merge(request, parts, findings=electrical_findings(circuit), model_sha256=model_sha256)
+    return close(circuit, whole)
+
+
+def close(circuit: Circuit, result: StudyResult) -> StudyResult:
+    """Return the result with what is looked at once, at the hours that bind (see `closing.closing`)."""
+    if result.request.engine != "arrays":
+        return result
+    from derms.grid.closing import closing
+
+    return replace(result, closing=closing(circuit, result.request, result.worst_hours()))
 
 
 def study_hours(
@@ -288,7 +358,12 @@ def study_hours(
     """
     circuit.bus(request.bus, request.phases)
     if request.engine == "arrays":
-        from derms.grid.site_year import study_hours_on_arrays  # numba and its kernels: only where they are used
+        # The kernels are loaded only where they are used.
+        if request.regulators != "frozen":
+            from derms.grid.regulators import study_hours_by_mode
+
+            return study_hours_by_mode(circuit, request, hours, progress=progress, cancelled=cancelled)
+        from derms.grid.site_year import study_hours_on_arrays
 
         return study_hours_on_arrays(circuit, request, hours, progress=progress, cancelled=cancelled)
     criteria = participating_criteria(circuit, request)
@@ -359,6 +434,7 @@ def merge(
     hours: list[HourLimit] = []
     ledger: dict[str, dict[str, Any]] = {}
     steps: dict[str, list[int]] = {}
+    parts = list(parts)
     for part in parts:
         hours += part.hours
         for side, step in part.steps.items():
@@ -380,6 +456,7 @@ def merge(
         inputs_sha256(model_sha256, request),
         ENGINES[request.engine],
         steps,
+        merged(part.notes for part in parts),
     )
 
 

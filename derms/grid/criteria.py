@@ -102,6 +102,16 @@ class CriteriaSettings:
         """Return the settings as plain data, for hashing and records."""
         return asdict(self)
 
+    def extras_on(self) -> bool:
+        """Say whether a criterion is on that OpenDSS's own search (`Criteria`) does not know."""
+        return any(
+            value is not None and value != ()
+            for value in (
+                self.unbalance_pu, self.regulator_band_share, self.reverse_regulator_w, self.upstream_import_w,
+                self.upstream_export_w, self.fault_rise, self.interrupting_share, self.reach_loss,
+            )
+        )  # fmt: skip
+
     def tightened(self, thermal_pu: float, voltage_pu: float) -> CriteriaSettings:
         """Return the same criteria with a margin kept free on both sides."""
         return replace(

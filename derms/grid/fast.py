@@ -63,6 +63,14 @@ class FastEngine:
             )  # fmt: skip
         return HourState(network, reference)
 
+    def present(self, hour: int) -> HourGroup:
+        """Return the circuit's present state, settled at `hour` without sites, as a group of one hour; or NotConverged."""
+        network = self.extraction.network()
+        p, q = self.powers(network, hour)
+        theirs = self.extraction.voltages()[network.to_circuit]
+        reference = newton(network, p, q, theirs)
+        return self._group(network, reference, [hour], theirs[:, None], (p[:, None], q[:, None]))
+
     def powers(self, network: Network, hour: int, load_scale: float = 1.0) -> tuple[FloatArray, FloatArray]:
         """Return the branches' P and Q at an hour; generators, PV and storage as the circuit has them now."""
         p_scale, q_scale = network.multipliers(hour, load_scale)

@@ -311,4 +311,6 @@ def _look_beyond(  # type: ignore[no-untyped-def]
     step_to_first(watched, voltage, base, base_rows, first, at, sign, np.full((1, WIDTH), FAR), best, code)
     for lane in range(WIDTH):
         held = fine[lane] and best[0, lane] >= 0.0
-        odd[lane] = 1.0 if held and which[lane] >= 0.0 and at[0, lane] > limit[lane] + 1.0 else 0.0
+        # Beyond the search's own tolerance: at a cap hardly above the limit nothing is proved.
+        further = at[0, lane] > limit[lane] + max(100.0, 2.0 * NEAR * limit[lane])
+        odd[lane] = 1.0 if held and which[lane] >= 0.0 and further else 0.0

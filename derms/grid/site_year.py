@@ -8,11 +8,35 @@ from dataclasses import replace
 import numpy as np
 
 from derms.grid.capacity import HourLimit, Slice, StudyRequest, note_violations
-from derms.grid.devices import head_element
+from derms.grid.devices import devices
 from derms.grid.fast import FastEngine, HourGroup
-from derms.grid.hosting import EXPORT, IMPORT, Limits, Watch, name_of, one_bus, row_currents, watch
-from derms.grid.network import FloatArray, Network
+from derms.grid.hosting import (
+    EXPORT,
+    IMPORT,
+    TOLERANCE_W,
+    Candidates,
+    Limits,
+    Watch,
+    name_of,
+    one_bus,
+    row_currents,
+    watch,
+)  # fmt: skip
+from derms.grid.judge import (
+    CRITERIA,
+    IN_THE_SEARCH,
+    Layout,
+    Scene,
+    Tightened,
+    in_use,
+    layout,
+    point_at,
+    tighten,
+)  # fmt: skip
+from derms.grid.network import ComplexArray, FloatArray, Network
+from derms.grid.notes import Notes
 from derms.grid.opendss import Circuit
+from derms.grid.protection import protection
 
 
 def fast_engine(circuit: Circuit) -> FastEngine:
@@ -37,35 +61,133 @@ def study_hours_on_arrays(
     `raised`: factors on the ratings of elements, for the upgrade ladder.
     """
     engine = fast_engine(circuit)
-    found: list[HourLimit] = []
-    violations: dict[str, dict[str, object]] = {}
-    watching: dict[int, Watch] = {}
-    steps: dict[str, list[int]] = {}
-    head = head_element(circuit)
-    for found_group in engine.year(hours):
-        group = found_group if not raised else replace(found_group, network=_with_ratings(found_group.network, raised))
+    site_study = SiteStudy(circuit, request, raised)
+    for group in engine.year(hours):
         if cancelled is not None and cancelled():
             break
-        bound = watching.setdefault(id(found_group.network), watch(group.network, request.criteria, head=head))
+        site_study.add(group)
+        if progress is not None:
+            progress(len(site_study.found), len(hours))
+    return site_study.slice()
+
+
+class SiteStudy:
+    """One site's limits, hour group after hour group, and what is noticed on the way."""
+
+    def __init__(self, circuit: Circuit, request: StudyRequest, raised: Mapping[str, float] | None = None) -> None:
+        self.circuit, self.request, self._raised = circuit, request, raised
+        self.found: list[HourLimit] = []
+        self.notes = Notes()
+        self._violations: dict[str, dict[str, object]] = {}
+        self._steps: dict[str, list[int]] = {}
+        self._scenes: dict[int, Scene] = {}
+        self._layout: Layout | None = None
+        self._cap: tuple[float, float] = (float(request.import_w), float(request.export_w))
+        self._capped_by = ("", "")
+
+    def add(self, found_group: HourGroup) -> None:
+        """Find the limits of a group's hours."""
+        group = found_group
+        if self._raised:
+            group = replace(found_group, network=_with_ratings(found_group.network, self._raised))
+        scene = self._scene(group, id(found_group.network))
+        limits = group.limits(scene.watching, scene.site, self._cap, probe=True)
+        inside = tighten(group, scene, limits, self._cap, TOLERANCE_W)
+        heads = group.network.head_va(group.volts).real
+        added = [
+            self._hour(group, scene, limits, inside, lane, hour, round(float(heads[lane])))
+            for lane, hour in enumerate(group.hours)
+        ]
+        self.found += added
+        self._note_steps(group, scene)
+        self.notes.holes(group.hours, limits.odd)
+        self._judge(group, scene, added)
+        for hour, broken in _broken(group, scene.watching):
+            note_violations(self._violations, broken, hour)
+
+    def slice(self) -> Slice:
+        """Return what was found, hours in order."""
+        found = sorted(self.found, key=lambda item: item.hour)
+        return Slice(tuple(found), self._violations, self._steps, self.notes.to_dict())
+
+    def _scene(self, group: HourGroup, key: int) -> Scene:
+        if key in self._scenes:
+            return self._scenes[key]
+        request, found = self.request, devices(self.circuit)
+        bound = watch(group.network, request.criteria, head=found.head)
         site = one_bus(group.network, request.bus, request.phases, power_factor=request.power_factor)
         if request.volt_var():
             site = replace(site, volt_var=np.array(request.volt_var()))
-        limits = group.limits(bound, site, (float(request.import_w), float(request.export_w)))
-        change = request.criteria.rapid_change_pu
-        if not group.network.medium_voltage[site.nodes[0, 0]]:
-            change = request.criteria.rapid_change_lv_pu
-        note_steps(
-            steps, group.hours, group.largest_steps(site, change, (float(request.import_w), float(request.export_w)))
+        if self._layout is None:
+            self._layout = layout(group.network, bound, found)
+            self._protect(group.network, site)
+        self._scenes[key] = Scene(
+            group.network, bound, self._layout, site, float(request.export_w), request.volt_watt_curve()
         )
-        heads = group.network.head_va(group.volts).real
-        for lane, hour in enumerate(group.hours):
-            found.append(_hour(group, bound, request, limits, lane, hour, round(float(heads[lane]))))
-        for hour, broken in _broken(group, bound):
-            note_violations(violations, broken, hour)
-        if progress is not None:
-            progress(len(found), len(hours))
-    found.sort(key=lambda item: item.hour)
-    return Slice(tuple(found), violations, steps)
+        return self._scenes[key]
+
+    def _protect(self, network: Network, site: Candidates) -> None:
+        """Cap the export at what protection in use allows: no hour changes that."""
+        settings = self.request.criteria
+        if self.request.export_w and (settings.fault_rise or settings.interrupting_share or settings.reach_loss):
+            for item in protection(network, devices(self.circuit), settings, site, self._cap[1]):
+                if item.in_use and item.limit_w < self._cap[1]:
+                    self._cap = (self._cap[0], max(1.0, float(np.floor(item.limit_w))))
+                    self._capped_by = (item.criterion, item.element)
+
+    def _hour(
+        self, group: HourGroup, scene: Scene, limits: Limits, inside: Tightened, lane: int, hour: int, head_w: int
+    ) -> HourLimit:
+        watts, names = [], []
+        for side, asked in ((IMPORT, self.request.import_w), (EXPORT, self.request.export_w)):
+            code, stopped = int(limits.code[side, lane]), inside.stopped[side][lane]
+            cap = min(asked, int(self._cap[side]))
+            if stopped[0]:
+                watts.append(min(cap, int(inside.watts[side, lane])))
+                names.append(stopped)
+            elif code == -1:
+                watts.append(cap)
+                names.append(self._capped_by if cap < asked else ("", ""))
+            else:
+                watts.append(min(cap, int(limits.watts[side, lane])))
+                names.append(name_of(group.network, scene.watching, code))
+        return HourLimit(hour, watts[0], watts[1], *names[0], *names[1], head_w)
+
+    def _note_steps(self, group: HourGroup, scene: Scene) -> None:
+        """Keep the least of the largest steps: from nothing to import, to export, and from one to the other."""
+        change = self.request.criteria.rapid_change_pu
+        if not group.network.medium_voltage[scene.site.nodes[0, 0]]:
+            change = self.request.criteria.rapid_change_lv_pu
+        largest = group.largest_steps(scene.site, change, self._cap)
+        note_steps(self._steps, group.hours, largest)
+
+    def _judge(self, group: HourGroup, scene: Scene, added: Sequence[HourLimit]) -> None:
+        """Judge the criteria that the search does not know at the limits found, and the swing from one to the other."""
+        volts = {}
+        for side, sign in (("import", 1.0), ("export", -1.0)):
+            watts = np.array([float(getattr(hour, f"{side}_w")) for hour in added])
+            if not getattr(self.request, f"{side}_w"):
+                continue
+            point = point_at(group, scene.site, sign * watts)
+            volts[side] = point.volts
+            for name, used in in_use(scene).items():
+                if name not in IN_THE_SEARCH and name != "rapid_change" and (name != "volt_watt" or used):
+                    self.notes.judged(side, CRITERIA[name](scene, point), point, used)
+        if len(volts) == 2:
+            self._swing(scene, volts["import"], volts["export"], added)
+
+    def _swing(self, scene: Scene, low: ComplexArray, high: ComplexArray, added: Sequence[HourLimit]) -> None:
+        """Note the largest step of a full reversal that keeps the criterion at the site's own bus."""
+        nodes = scene.site.nodes[0][scene.site.nodes[0] >= 0]
+        nominal = scene.network.base_v[nodes][:, None]
+        change = (np.abs(np.abs(high[nodes]) - np.abs(low[nodes])) / nominal).max(axis=0)
+        settings = self.request.criteria
+        most = settings.rapid_change_pu if scene.network.medium_voltage[nodes[0]] else settings.rapid_change_lv_pu
+        for lane, hour in enumerate(added):
+            whole = hour.import_w + hour.export_w
+            step = int(whole * min(1.0, most / max(float(change[lane]), 1e-9)))
+            if whole:
+                self.notes.reversal(step, whole, hour.hour, float(change[lane]))
 
 
 def _with_ratings(network: Network, raised: Mapping[str, float]) -> Network:
@@ -79,17 +201,6 @@ def note_steps(steps: dict[str, list[int]], hours: Sequence[int], watts: FloatAr
         for lane, hour in enumerate(hours):
             candidate = [int(watts[row, lane]), hour]
             steps[side] = min(steps.get(side, candidate), candidate)
-
-
-def _hour(
-    group: HourGroup, watching: Watch, request: StudyRequest, limits: Limits, lane: int, hour: int, head_w: int
-) -> HourLimit:
-    watts, names = [], []
-    for side, asked in ((IMPORT, request.import_w), (EXPORT, request.export_w)):
-        code = int(limits.code[side, lane])
-        watts.append(asked if code == -1 else min(asked, int(limits.watts[side, lane])))
-        names.append(name_of(group.network, watching, code))
-    return HourLimit(hour, watts[0], watts[1], *names[0], *names[1], head_w)
 
 
 def _broken(group: HourGroup, watching: Watch) -> Iterator[tuple[int, list[tuple[str, str, float]]]]:

@@ -19,6 +19,7 @@ TINY = (
 
 def warm_up() -> None:
     """Run one hour of everything on a circuit of three buses."""
+    from derms.grid.closing import closing
     from derms.grid.fast import FastEngine
     from derms.grid.hosting import all_buses, hour_limits, watch
     from derms.grid.site_year import study_hours_on_arrays
@@ -32,4 +33,5 @@ def warm_up() -> None:
         state.network, state.reference, watch(state.network, request.criteria), all_buses(state.network), (1e6, 1e6)
     )
     study_hours_on_arrays(circuit, request, (0,))
+    closing(circuit, request, {"import": [0, 1], "export": [0, 1]})
     what_if(circuit, {"request": request.to_dict()})

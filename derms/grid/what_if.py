@@ -19,6 +19,7 @@ from derms.grid.electrical_distance import path_impedance
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import TOLERANCE_W, name_of, one_bus, watch
 from derms.grid.judge import CRITERIA, Judged, Layout, Point, Scene, in_use, layout, point_at, rapid_change, tighten
+from derms.grid.notes import NOISE
 from derms.grid.opendss import Circuit
 from derms.grid.protection import protection
 from derms.grid.site_year import fast_engine
@@ -26,8 +27,6 @@ from derms.grid.site_year import fast_engine
 SIDES = (("import", 1.0), ("export", -1.0))
 FURTHER = 2.0
 """The largest power is looked for up to this many times the one asked for: a slider finds its end without a new call."""
-NOISE = {"pu": 2e-5, "W": 50.0}
-"""Margins this little below nothing are the search's own tolerance."""
 MOST_PROFILE_NODES = 4000
 KEPT_HOUR_SETS = 4
 

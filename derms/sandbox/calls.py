@@ -7,6 +7,7 @@ from typing import Any
 
 from derms.grid.capacity import StudyRequest, electrical_findings, study_hours
 from derms.grid.certificate import certificate
+from derms.grid.closing import closing
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.ladder import ladder
@@ -50,6 +51,11 @@ def _study_hours(circuit: Circuit, arguments: dict[str, Any], report: Report) ->
     return study_hours(circuit, request, arguments["hours"], progress=report).to_dict()
 
 
+def _closing(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """What a study looks at once, at the hours that bind."""
+    return closing(circuit, StudyRequest.from_dict(arguments["request"]), arguments["worst"])
+
+
 def _findings(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"findings": list(electrical_findings(circuit))}
 
@@ -63,6 +69,7 @@ CALLS: dict[str, Call] = {
     "describe": _describe,
     "study_hours": _study_hours,
     "findings": _findings,
+    "closing": _closing,
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),

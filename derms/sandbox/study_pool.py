@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from derms.errors import Conflict
@@ -73,7 +74,16 @@ def run_study(
         raise Conflict("the study was cancelled", where="study")
     parts = [part for result, _ in results for part in result]
     parts += [kept[hours[0]] for hours in slices(request.hours) if _fits(kept.get(hours[0]), hours)]
-    return merge(request, parts, findings=results[0][1], model_sha256=model_sha256)
+    return _closed(text, merge(request, parts, findings=results[0][1], model_sha256=model_sha256))
+
+
+def _closed(text: str, result: StudyResult) -> StudyResult:
+    """Return the result with what is looked at once, at the hours that bind: in a child of its own, when they are known."""
+    if result.request.engine != "arrays":
+        return result
+    with FeederProcess(text) as feeder:
+        arguments = {"request": result.request.to_dict(), "worst": result.worst_hours()}
+        return replace(result, closing=feeder.call("closing", arguments, timeout_s=SLICE_S))
 
 
 def _fits(part: Slice | None, hours: tuple[int, ...]) -> bool:

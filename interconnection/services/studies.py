@@ -41,11 +41,12 @@ def study_hours(count: int, available: int) -> tuple[int, ...]:
 def build_request(
     version: FeederVersion, bus: str, phases: tuple[int, ...], import_w: int, export_w: int, *, hours: int,
     criteria: CriteriaSettings | None = None, inverter: str = "unity", engine: str = "arrays",
+    regulators: str = "frozen", volt_watt: bool = False,
 ) -> StudyRequest:  # fmt: skip
     """Return a study request on a stored feeder."""
     return StudyRequest(
         bus.lower(), phases, import_w, export_w, study_hours(hours, version.description["hours"]),
-        criteria or CriteriaSettings(), engine=engine, inverter=inverter,
+        criteria or CriteriaSettings(), engine=engine, inverter=inverter, regulators=regulators, volt_watt=volt_watt,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from derms.errors import InputError
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest
+from derms.grid.capacity import ENGINE_VERSION, StudyRequest
 from derms.grid.dss_text import read_model
 from derms.sandbox.study_pool import run_study
 from interconnection.services.study_folder import replay, verify, write
@@ -43,6 +43,6 @@ def test_a_touched_file_is_named(folder: Path, tmp_path: Path, name: str) -> Non
 
 
 def test_a_folder_is_never_written_over(folder: Path) -> None:
-    assert json.loads((folder / "inputs.json").read_bytes())["engine"] == "headroom-arrays-1"
+    assert json.loads((folder / "inputs.json").read_bytes())["engine"] == ENGINE_VERSION
     with pytest.raises(InputError, match="not empty"):
         write(folder, "", "", None, folder / "key.pem")  # type: ignore[arg-type]

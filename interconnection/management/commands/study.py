@@ -12,6 +12,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError, InputError
+from derms.grid.capacity import REGULATORS
 from derms.grid.criteria import CriteriaSettings
 from derms.progress import Bar
 from derms.sandbox.study_pool import run_study
@@ -39,6 +40,18 @@ class Command(BaseCommand):
         parser.add_argument("--voltage-scope", choices=["mv", "all"], default="mv")
         parser.add_argument("--reverse-power-kw", type=float, help="largest flow out of the feeder; default: not limited")
         parser.add_argument("--inverter", choices=["unity", "volt_var_a", "volt_var_b"], default="unity")
+        parser.add_argument("--volt-watt", action="store_true", help="export follows the volt-watt curve")
+        parser.add_argument("--regulators", choices=REGULATORS, default="frozen", help="how taps are held; worst: of all")
+        parser.add_argument("--unbalance-percent", type=float, help="largest voltage unbalance; 3 is usual")
+        parser.add_argument(
+            "--regulator-band-percent", type=float, help="of the bandwidth that the site may use; 50 is usual"
+        )
+        parser.add_argument("--reverse-regulator-kw", type=float, help="largest flow back through a regulator that cannot")
+        parser.add_argument("--upstream", help="CSV of import kW, export kW at the head: 1, 24 or 8,760 lines")
+        parser.add_argument("--fault-rise-percent", type=float, help="10 is usual")
+        parser.add_argument("--reach-loss-percent", type=float, help="10 is usual")
+        parser.add_argument("--interrupting-percent", type=float, help="of the ratings given; 87.5 is usual")
+        parser.add_argument("--interrupting", nargs="*", default=[], metavar="ELEMENT=AMPS")
         parser.add_argument("--engine", choices=["arrays", "opendss"], default="arrays")
         parser.add_argument("--workers", type=int, help="confined children to use; default: one a core")
         parser.add_argument("--folder", help="also write the study as a signed folder that 'replay' can run again")
@@ -65,9 +78,32 @@ class Command(BaseCommand):
         for side, step in answer["largest_step"].items():
             needed = "a ramp limit is needed" if answer["ramp_limit_needed"][side] else "no ramp limit is needed"
             self.stdout.write(f"{side}: a step of {step['kw']:g} kW changes the voltage by the criterion: {needed}")
+        self._more(answer)
         for finding in answer["findings"]:
             self.stdout.write(f"note: {finding}")
         self.stdout.write(f"inputs sha256 {answer['inputs_sha256']}, engine {answer['engine']}")
+
+    def _more(self, answer: dict[str, Any]) -> None:
+        """Print the reversal, regulator modes, criteria that are judged only, and protection."""
+        if answer["full_reversal"]:
+            swing = answer["full_reversal"]
+            self.stdout.write(f"full reversal: {swing['kw']:g} of {swing['whole_kw']:g} kW at once, hour {swing['hour']}")
+        for side, modes in answer.get("regulator_modes", {}).items():
+            if not modes["same"]:
+                shown = ", ".join(
+                    f"{name} {modes[name]['kw']:g} kW" for name in ("frozen", "edge", "free") if name in modes
+                )
+                self.stdout.write(f"{side}: regulators in hour {modes['hour']}: {shown}; the least is {modes['least']}")
+        for side, hole in answer["non_monotone"].items():
+            self.stdout.write(f"{side}: in {hole['hours']} hours more than the limit would hold again")
+        for key, item in answer["criteria"].items():
+            if item["broken_hours"]:
+                used = "" if item["in_use"] else " (not in use)"
+                self.stdout.write(f"{key}: broken in {item['broken_hours']} hours at the limits{used}")
+        for item in answer.get("protection", []):
+            most = "any power" if item["limit_kw"] is None else f"up to {item['limit_kw']:g} kW"
+            used = "" if item["in_use"] else " (not in use)"
+            self.stdout.write(f"{item['criterion']}: {most}, {item['element']}{used}")
 
     def _answer(self, options: dict[str, Any]) -> dict[str, Any]:
         application = None
@@ -91,12 +127,7 @@ class Command(BaseCommand):
                 kilowatts_to_watts(options["import_kw"], where="--import-kw"),
                 kilowatts_to_watts(options["export_kw"], where="--export-kw"),
             )
-        reverse = options["reverse_power_kw"]
-        criteria = CriteriaSettings(
-            rule=options["rule"],
-            voltage_scope=options["voltage_scope"],
-            reverse_power_w=None if reverse is None else kilowatts_to_watts(reverse, where="--reverse-power-kw"),
-        )
+        criteria = _criteria(options)
         request = build_request(
             version,
             *place,
@@ -104,6 +135,8 @@ class Command(BaseCommand):
             criteria=criteria,
             inverter=options["inverter"],
             engine=options["engine"],
+            regulators=options["regulators"],
+            volt_watt=options["volt_watt"],
         )
         if options["folder"]:
             from interconnection.services.study_folder import write
@@ -115,3 +148,51 @@ class Command(BaseCommand):
         with Bar("study", stream=sys.stderr) as bar:
             study = perform(study.pk, progress=bar.update, workers=options["workers"])
         return dict(json.loads(study.result))
+
+
+def _criteria(options: dict[str, Any]) -> CriteriaSettings:
+    """Return the criteria that the options ask for; raises InputError naming the option."""
+
+    def watts_of(name: str) -> int | None:
+        value = options[name.replace("-", "_")]
+        return None if value is None else kilowatts_to_watts(value, where=f"--{name}")
+
+    def share_of(name: str) -> float | None:
+        value = options[f"{name.replace('-', '_')}_percent"]
+        return None if value is None else value / 100.0
+
+    upstream = _upstream(Path(options["upstream"])) if options["upstream"] else ((), ())
+    ratings = []
+    for text in options["interrupting"]:
+        name, _, amps = text.rpartition("=")
+        if not name or not re.fullmatch(r"[0-9]+(\.[0-9]+)?", amps):
+            raise InputError(f"{text!r} is no rating", where="--interrupting", remedy="For example line.l1=12000.")
+        ratings.append((name, float(amps)))
+    return CriteriaSettings(
+        rule=options["rule"], voltage_scope=options["voltage_scope"], reverse_power_w=watts_of("reverse-power-kw"),
+        reverse_regulator_w=watts_of("reverse-regulator-kw"), unbalance_pu=share_of("unbalance"),
+        regulator_band_share=share_of("regulator-band"), fault_rise=share_of("fault-rise"),
+        reach_loss=share_of("reach-loss"), interrupting_share=share_of("interrupting"),
+        interrupting_amps=tuple(ratings), upstream_import_w=upstream[0], upstream_export_w=upstream[1],
+    )  # fmt: skip
+
+
+def _upstream(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the import and export series of a CSV of kilowatts; raises InputError with file and line."""
+    both: tuple[list[int], list[int]] = ([], [])
+    if not path.is_file():
+        raise InputError(f"there is no file {path.name}", where="--upstream")
+    for number, line in enumerate(path.read_text().splitlines(), start=1):
+        cells = line.split(",")
+        if number == 1 and not cells[0].strip().replace(".", "").isdigit():
+            continue
+        try:
+            values = [float(cell) for cell in cells]
+            import_kw, export_kw = values
+        except ValueError as error:
+            raise InputError(
+                "two numbers are wanted", where=f"{path.name}:{number}", remedy="import kW, export kW"
+            ) from error
+        for series, kw in zip(both, (import_kw, export_kw), strict=True):
+            series.append(kilowatts_to_watts(kw, where=f"{path.name}:{number}"))
+    return tuple(both[0]), tuple(both[1])
