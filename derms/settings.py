@@ -97,6 +97,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "csp.context_processors.nonce",
                 "interconnection.navigation.rooms",
+                "telemetry.banner.control_state",
             ],
             # The admin's and DRF's own templates live in their packages.
             "loaders": [

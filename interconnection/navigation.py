@@ -42,7 +42,16 @@ ROOMS = (
             Item("Feeders", "feeders", "f"),
         ),
     ),
-    Room("Control room", (Item("Operations", "operations", "o", UTILITY),)),
+    Room(
+        "Control room",
+        (
+            Item("Operations", "operations", "o", UTILITY),
+            Item("Alarms", "alarms", "l", UTILITY),
+            Item("Orders", "orders", "r", UTILITY),
+            Item("2030.5 devices", "devices", "d", UTILITY),
+            Item("Audit trail", "audit", "t", UTILITY),
+        ),
+    ),
     Room("Help", (Item("Manual", "manual", "m"), Item("API", "api-docs", "a"))),
 )
 

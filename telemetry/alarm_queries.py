@@ -62,8 +62,9 @@ def shown(row: AlarmRow, now: datetime) -> dict[str, Any]:
         "state_name": row.state.replace("_", " "), "text": row.text, "raised": row.raised, "since": row.since,
         "until": row.until, "reason": row.reason, "actor": row.actor, "condition": row.condition,
         "age_s": round((now - row.raised).total_seconds()) if row.raised else None,
-        "unacknowledged": row.state in VIEWS["unacknowledged"], "action": entry.action, "consequence": entry.consequence,
-        "respond_s": entry.respond_s, "shelve_s": entry.shelve_s, "moves": [move.value for move in lawful(row.alarm)],
+        "unacknowledged": row.state in VIEWS["unacknowledged"], "returned": row.state == State.RETURNED.value,
+        "action": entry.action, "consequence": entry.consequence, "respond_s": entry.respond_s,
+        "shelve_s": entry.shelve_s, "moves": [move.value for move in lawful(row.alarm)],
     }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ def report(
     seen = {look.key: look for look in looks}
     rows = {(row.kind, row.subject): row for row in AlarmRow.objects.all()}
     whole = set(covered)
-    standing = {(row.kind, row.feeder) for row in rows.values() if row.condition}
+    standing = {_cause(row) for row in rows.values() if row.condition}
     events = []
     for key in sorted(seen.keys() | rows.keys(), key=lambda key: (ORDER.get(key[0], len(ORDER)), key[1])):
         row, look = rows.get(key), seen.get(key)
@@ -44,7 +44,7 @@ def report(
         if look is None and row.condition and (row.kind, row.feeder) in whole:
             look = Look(row.kind, row.subject, False, "no longer there", row.feeder)
         events += _step(row, look, now, standing)
-        standing.discard((row.kind, row.feeder)) if not row.condition else standing.add((row.kind, row.feeder))
+        (standing.add if row.condition else standing.discard)(_cause(row))
     return events
 
 
@@ -88,6 +88,12 @@ def bring_back(pk: int, *, actor: str, now: datetime) -> AlarmRow:
     return _change(row, move, lambda alarm: life.bring_back(alarm, now), actor=actor, now=now)
 
 
+def _cause(row: AlarmRow) -> tuple[str, str]:
+    """Return what an alarm explains others by: its kind, and its feeder or, where the kind is personal, its subject."""
+    entry = BY_KIND.get(row.kind)
+    return row.kind, row.subject if entry is not None and entry.personal else row.feeder
+
+
 def _step(row: AlarmRow, look: Look | None, now: datetime, standing: set[tuple[str, str]]) -> list[AlarmEvent]:
     """Move one alarm by its look, its causes and its shelf."""
     entry, before = BY_KIND[row.kind], row.alarm
@@ -98,7 +104,9 @@ def _step(row: AlarmRow, look: Look | None, now: datetime, standing: set[tuple[s
         after = life.observe(before, look.holds, now, on_delay_s=entry.on_delay_s, off_delay_s=off_s)
         if after.condition != before.condition:
             moves.append(Move.RAISED if after.condition else Move.CLEARED)
-    explained = after.condition and any((cause, row.feeder) in standing for cause in entry.suppressed_by)
+    explained = after.condition and any(
+        (cause, row.subject if BY_KIND[cause].personal else row.feeder) in standing for cause in entry.suppressed_by
+    )
     if explained and after.state not in HIDDEN:
         after = life.suppress(replace(after, state=before.state), now)
         moves = [Move.SUPPRESS]
@@ -108,10 +116,12 @@ def _step(row: AlarmRow, look: Look | None, now: datetime, standing: set[tuple[s
     elif life.expired(after, now):
         after = life.bring_back(after, now)
         moves.append(Move.UNSHELVE)
-    text = look.text[:255] if look is not None and (look.holds or after.condition != before.condition) else row.text
+    # What was seen while it held stays in the list; how it ended stands in the journal.
+    text = look.text[:255] if look is not None and look.holds else row.text
     if after == before and (text == row.text or not after.condition):
         return []
-    return _write(row, after, moves, actor=SYSTEM, now=now, text=text)
+    ended = look.text[:255] if look is not None and Move.CLEARED in moves else text
+    return _write(row, after, moves, actor=SYSTEM, now=now, text=text, said=ended)
 
 
 def _change(
@@ -124,7 +134,7 @@ def _change(
 
 def _write(
     row: AlarmRow, after: Alarm, moves: Sequence[Move], *, actor: str, now: datetime, text: str | None = None,
-    reason: str = "",
+    said: str | None = None, reason: str = "",
 ) -> list[AlarmEvent]:  # fmt: skip
     """Store the alarm if nobody changed it meanwhile, and its moves; nothing of either when somebody did."""
     before, version = row.state, row.version
@@ -147,7 +157,8 @@ def _write(
         events = AlarmEvent.objects.bulk_create([
             AlarmEvent(
                 at=now, kind=row.kind, subject=row.subject, feeder=row.feeder, priority=fields["priority"],
-                move=move.value, before=before, after=after.state.value, actor=actor, text=fields["text"], reason=reason,
+                move=move.value, before=before, after=after.state.value, actor=actor, text=said or fields["text"],
+                reason=reason,
             )
             for move in moves
         ])  # fmt: skip

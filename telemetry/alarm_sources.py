@@ -10,11 +10,10 @@ from django.db import connection
 
 from derms.clock import Clock
 from interconnection.queries import agreements_in_force
-from telemetry import alarm_queries, progress, queries
+from telemetry import alarm_queries, progress, queries, utility_queries
 from telemetry.control import alarm_rules as rules
 from telemetry.control.alarm_rules import Look
-from telemetry.control.alarm_table import TABLE
-from telemetry.utility_models import WireIdentity
+from telemetry.control.alarm_table import CERTIFICATE_DAYS, TABLE
 
 FEEDERS_S = 30.0
 SLOW_S = 60.0
@@ -49,7 +48,7 @@ class Sources:
             looks += found
             covered |= whole
         slow = self._slowly()
-        return looks + slow, covered | {("certificate_expires", ""), ("certificate_expires_soon", "")}
+        return looks + slow, covered | {(f"certificate_{days}_days", "") for days in CERTIFICATE_DAYS}
 
     def _feeder(self, feeder: str, standing: rules.Standing) -> tuple[list[Look], set[tuple[str, str]]]:
         known = self._boards.get(feeder)
@@ -72,8 +71,7 @@ class Sources:
     def _slowly(self) -> list[Look]:
         now = self._clock.monotonic()
         if now - self._slow_at > SLOW_S:
-            rows = WireIdentity.objects.filter(granted=True, expires__isnull=False).values_list("lfdi", "expires")
-            ends = [(lfdi, expires) for lfdi, expires in rows if expires is not None]
+            ends = utility_queries.certificate_ends()
             self._slow = [*rules.certificate_looks(ends, self._clock.now()), rules.audit_look(self._audit_problem())]
             self._slow_at = now
         return self._slow

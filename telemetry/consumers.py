@@ -1,23 +1,27 @@
-"""The live board over WebSocket: the newest cycle is read once a second and sent when it changed."""
+"""The pages' news over WebSocket, once a second: who controls, alarm counts, the newest cycle of each feeder.
+
+A page fetches what it shows anew when its feeder's snapshot, the alarm list or the audit trail moved on. A page that hears
+nothing says so by its own timer (`watch.js`): what an operator sees is fresh, or is marked as old.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import DatabaseError
 from django.urls import path
 
 from interconnection import roles
-from telemetry import queries
-
-EVERY_S = 1.0
+from telemetry.banner import shown
+from telemetry.live import EVERY_S, live
+from telemetry.progress import watchdog_says
 
 
 class BoardConsumer(AsyncJsonWebsocketConsumer):
-    """Sends `{"boards": [...]}`; people of the utility only."""
+    """Sends news to people of the utility only."""
 
     task: asyncio.Task[None] | None = None
 
@@ -37,8 +41,11 @@ class BoardConsumer(AsyncJsonWebsocketConsumer):
 
     async def _follow(self) -> None:
         while True:
-            boards = await database_sync_to_async(queries.boards)(datetime.now(UTC))
-            await self.send_json({"boards": boards})
+            try:
+                news = await live().news()
+            except DatabaseError:  # the watchdog's word needs no database: a blind page must still say who controls
+                news = {"control": await database_sync_to_async(shown)(watchdog_says()), "blind": "the database is away"}
+            await self.send_json(news)
             await asyncio.sleep(EVERY_S)
 
 

@@ -91,6 +91,16 @@ class OperatorOrder(models.Model):
         """Return the limit ordered; None for kinds that have none."""
         return None if self.import_w is None or self.export_w is None else Limit(self.import_w, self.export_w)
 
+    @property
+    def import_kw(self) -> float | None:
+        """Return the import limit in kW, rounded down."""
+        return None if self.import_w is None else self.import_w // 100 / 10
+
+    @property
+    def export_kw(self) -> float | None:
+        """Return the export limit in kW, rounded down."""
+        return None if self.export_w is None else self.export_w // 100 / 10
+
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Write the row once: later states come by conditional updates in `order_services`."""
         if self.pk is not None:

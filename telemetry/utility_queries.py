@@ -64,6 +64,11 @@ class DeviceRow:
     live_controls: int
     alarms: tuple[str, ...]
 
+    @property
+    def power_kw(self) -> float | None:
+        """Return the power as pages show it."""
+        return None if self.power_w is None else round(self.power_w / 1000, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceDetail:
@@ -166,6 +171,12 @@ def subscription_log(most: int = 200, *, device: int | None = None, waiting: boo
         }
         for row in rows[:most]
     ]
+
+
+def certificate_ends() -> list[tuple[str, datetime]]:
+    """Return the name (or LFDI) and the end of every certificate that may come in, in one statement."""
+    rows = WireIdentity.objects.filter(granted=True, expires__isnull=False).values_list("name", "lfdi", "expires")
+    return [(name[:64] or lfdi, expires) for name, lfdi, expires in rows if expires is not None]
 
 
 def certificate_alarms(now: datetime) -> list[CertificateAlarm]:

@@ -1,4 +1,7 @@
-"""Pages of the control room."""
+"""Pages of the control room: feeders, one feeder, one site. Alarms, orders, devices and audit stand in files of their own.
+
+Each page is drawn whole by the server. `watch.js` asks for the same page's parts anew (`?part=`) when there is news.
+"""
 
 from __future__ import annotations
 
@@ -9,44 +12,53 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from derms.access import access
-from interconnection.charts import Series, day_plot
-from interconnection.roles import UTILITY
-from telemetry import queries
+from interconnection import roles, site_queries
+from interconnection.roles import OPERATOR, UTILITY
+from telemetry import alarm_queries, board_queries
+from telemetry.alarm_queries import Filter
+
+
+def part_of(request: HttpRequest, whole: str, part: str, context: dict[str, Any]) -> HttpResponse:
+    """Return the whole page, or only its changing part when the page asks for it."""
+    context["may_order"] = roles.has(request.user, OPERATOR)
+    context["may_approve"] = roles.has(request.user, *APPROVING)
+    return render(request, part if request.GET.get("part") else whole, context)
+
+
+APPROVING = (OPERATOR, roles.APPROVER)
 
 
 @access(get=UTILITY)
 def operations(request: HttpRequest) -> HttpResponse:
-    """The live board: first paint by the server, then by WebSocket."""
-    boards = queries.boards(datetime.now(UTC))
-    return render(request, "telemetry/operations.html", {"boards": boards, "controlling": controlling(boards)})
+    """All feeders: mode, loading, alarms, and the sites that need a look."""
+    now = datetime.now(UTC)
+    feeders = board_queries.feeders(now)
+    context = {
+        "feeders": feeders,
+        "all_well": not any(item["abnormal"] for item in feeders),
+        "alarms": alarm_queries.listed(Filter(view="unacknowledged"), now)[:6],
+        "now": now,
+    }
+    return part_of(request, "telemetry/operations.html", "telemetry/_operations.html", context)
 
 
-def controlling(boards: list[dict[str, Any]]) -> bool:
-    """Say whether any engine showed progress within the last 30 s."""
-    return any(not board["stale"] for board in boards)
+@access(get=UTILITY)
+def feeder(request: HttpRequest, feeder: str) -> HttpResponse:
+    """One feeder: limits, headroom, map, sites, orders."""
+    now = datetime.now(UTC)
+    found = board_queries.feeder(feeder, now)
+    if found is None:
+        if site_queries.description(feeder) is None:
+            raise Http404
+        return render(request, "telemetry/feeder_idle.html", {"feeder": feeder})
+    return part_of(request, "telemetry/feeder.html", "telemetry/_feeder.html", found | {"feeder": feeder, "now": now})
 
 
 @access(get=UTILITY)
 def site(request: HttpRequest, feeder: str, name: str) -> HttpResponse:
-    """One site: its trend and what was sent to it."""
-    rows = queries.trend(feeder, name)
-    if not rows:
+    """One site's faceplate."""
+    now = datetime.now(UTC)
+    found = board_queries.site(feeder, name, now)
+    if found is None:
         raise Http404
-    first = rows[0][0]
-    hours = [(at - first).total_seconds() / 3600 for at, _ in rows]
-    stretch = 24 / max(hours[-1], 0.01)
-    power = Series(
-        "power", "one", [(h * stretch, item["power_kw"] or 0.0) for h, (_, item) in zip(hours, rows, strict=True)]
-    )
-    limit = Series(
-        "import limit", "two", [(h * stretch, item["import_limit_kw"]) for h, (_, item) in zip(hours, rows, strict=True)]
-    )
-    minutes = hours[-1] * 60
-    context = {
-        "feeder": feeder,
-        "site": rows[-1][1],
-        "chart": day_plot([power, limit], f"power and limit over the last {minutes:.0f} minutes", "kW", clock=False),
-        "minutes": minutes,
-        "grants": queries.grants(name),
-    }
-    return render(request, "telemetry/site.html", context)
+    return part_of(request, "telemetry/site.html", "telemetry/_site.html", found | {"feeder": feeder, "now": now})

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from telemetry.control.alarm import beyond
-from telemetry.control.alarm_table import BY_KIND
+from telemetry.control.alarm_table import BY_KIND, CERTIFICATE_DAYS
 
 CYCLE_SEEN_S = 20.0
 """Two cycles of 10 s: the banner must stand 30 s after an engine's death at the latest."""
@@ -60,7 +60,7 @@ def certificate_looks(expiries: Iterable[tuple[str, datetime]], now: datetime) -
     for name, ends in expiries:
         days = (ends - now).total_seconds() / 86_400
         text = f"ends in {days:.0f} days, on {ends:%Y-%m-%d}" if days > 0 else f"ended on {ends:%Y-%m-%d}"
-        for kind in ("certificate_expires", "certificate_expires_soon"):
+        for kind in (f"certificate_{step}_days" for step in CERTIFICATE_DAYS):
             looks.append(Look(kind, name, days < (BY_KIND[kind].limit or 0.0), text))
     return looks
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from telemetry.control.alarm import Priority
 
 HOUR_S = 3600.0
+CERTIFICATE_DAYS = (1, 7, 30, 90)
 FLOOD_COUNT, FLOOD_WINDOW_S = 10, 600.0
 """More than ten new alarms in ten minutes are more than one person can handle (the measure of ISA-18.2)."""
 
@@ -20,8 +21,9 @@ FLOOD_COUNT, FLOOD_WINDOW_S = 10, 600.0
 class Entry:
     """One row. `limit` and `dead_band` in the unit of the value watched; delays and times in seconds.
 
-    `shelve_s`: the longest time on the shelf, 0 where it may not be shelved. `suppressed_by`: the kinds, on the same
-    feeder, that explain this one: while one of them stands, this one is suppressed by design.
+    `shelve_s`: the longest time on the shelf, 0 where it may not be shelved. `suppressed_by`: the kinds that explain this
+    one: while one of them stands, on the same feeder, or on the same subject where that kind is `personal`, this one is
+    suppressed by design.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class Entry:
     dead_band: float = 0.0
     shelve_s: float = 8 * HOUR_S
     suppressed_by: tuple[str, ...] = ()
+    personal: bool = False
 
 
 TABLE: tuple[Entry, ...] = (
@@ -112,7 +115,7 @@ TABLE: tuple[Entry, ...] = (
         "A site was above its limit for 60 s, twice in 10 min, or more than three times in 24 h.",
         "The others are trimmed for it; if it does not come down, the element behind it is at risk.",
         "Ask SCADA for the trip of the site; call its owner. The evidence is kept.",
-        300, shelve_s=0, suppressed_by=("not_controlling",),
+        300, shelve_s=0, suppressed_by=("not_controlling",), personal=True,
     ),
     Entry(
         "site_above_limit", "Site above its limit", Priority.HIGH,
@@ -126,7 +129,7 @@ TABLE: tuple[Entry, ...] = (
         "No good reading of a site for 30 s.",
         "Its lease ends and it falls to its failsafe; what it was lent stays reserved until then.",
         "See whether one site or a whole carrier is gone; tell the owner after 15 min.",
-        900, on_delay_s=10, off_delay_s=30, suppressed_by=("not_controlling",),
+        900, on_delay_s=10, off_delay_s=30, suppressed_by=("not_controlling",), personal=True,
     ),
     Entry(
         "grant_refused", "Site refuses a limit", Priority.MEDIUM,
@@ -156,19 +159,18 @@ TABLE: tuple[Entry, ...] = (
         "Look at the database and its disk.",
         4 * HOUR_S, off_delay_s=300, suppressed_by=("audit_failing",),
     ),
-    Entry(
-        "certificate_expires", "Certificate expires within 30 days", Priority.LOW,
-        "The certificate of an IEEE 2030.5 client ends within 30 days.",
-        "From its end on the device is refused at the door and stays at its failsafe.",
-        "Ask its owner for a new certificate.",
-        7 * 24 * HOUR_S, shelve_s=7 * 24 * HOUR_S, limit=30.0, suppressed_by=("certificate_expires_soon",),
-    ),
-    Entry(
-        "certificate_expires_soon", "Certificate expires within 7 days", Priority.MEDIUM,
-        "The certificate of an IEEE 2030.5 client ends within 7 days, or has ended.",
-        "From its end on the device is refused at the door and stays at its failsafe.",
-        "Call its owner; have the new certificate registered before the end.",
-        24 * HOUR_S, shelve_s=24 * HOUR_S, limit=7.0,
+    *(
+        Entry(
+            f"certificate_{days}_days", f"Certificate ends within {days} day{'s' if days > 1 else ''}", priority,
+            f"The certificate of an IEEE 2030.5 client ends within {days} day{'s' if days > 1 else ''}, or has ended.",
+            "From its end on the device is refused at the door and stays at its failsafe.",
+            "Ask its owner for the new certificate; have it registered before the end.",
+            days * 24 * HOUR_S / 3, shelve_s=days * 24 * HOUR_S / 3, limit=float(days), personal=True,
+            suppressed_by=tuple(f"certificate_{sooner}_days" for sooner in CERTIFICATE_DAYS if sooner < days),
+        )
+        for days, priority in zip(
+            CERTIFICATE_DAYS, (Priority.HIGH, Priority.MEDIUM, Priority.LOW, Priority.LOW), strict=True
+        )
     ),
 )  # fmt: skip
 BY_KIND = {entry.kind: entry for entry in TABLE}

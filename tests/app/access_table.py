@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from telemetry.utility_models import EndDevice
+
 ROLES = ("applicant", "engineer", "approver", "operator", "auditor", "administrator")
 CALLERS = (*ROLES, "nobody", "other", "anonymous")
 """`nobody` is signed in without a role, `other` is another applicant, `anonymous` is not signed in."""
@@ -63,6 +65,17 @@ def application(world: World) -> list[Any]:
     return [world.application.pk]
 
 
+def nothing(world: World) -> list[Any]:
+    """A number that nothing has: an order to it comes back with a message, and changes nothing."""
+    return [987654]
+
+
+def device(world: World) -> list[Any]:
+    lfdi = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
+    row, _ = EndDevice.objects.get_or_create(lfdi=lfdi, defaults={"sfdi": 167261211391, "registered": 0, "changed": 0})
+    return [row.pk]
+
+
 def study(world: World) -> list[Any]:
     return [world.study.pk]
 
@@ -94,6 +107,31 @@ ROWS: dict[str, Row] = {
     "feeder": Row(get="signed-in", args=lambda world: ["ieee13"], status=200),
     # Control room
     "operations": Row(get="utility", status=200),
+    "alarms": Row(get="utility", status=200),
+    "acknowledge-alarms": Row(post="operator", body=lambda world: {"alarm": "987654"}),
+    "alarm-journal": Row(get="utility", status=200),
+    "shelve-alarm": Row(post="operator", args=nothing, body=lambda world: {"minutes": "60", "reason": "radio is mended"}),
+    "remove-alarm": Row(post="operator", args=nothing, body=lambda world: {"reason": "meter is exchanged"}),
+    "bring-back-alarm": Row(post="operator", args=nothing),
+    "orders": Row(get="utility", status=200),
+    "approve-order": Row(post="operator approver", args=nothing),
+    "reject-order": Row(post="operator approver", args=nothing),
+    "release-order": Row(post="operator", args=nothing, body=lambda world: {"reason": "it is over"}),
+    "give-order": Row(
+        post="operator",
+        args=lambda world: ["ieee13"],
+        body=lambda world: {"kind": "hold", "minutes": "15", "reason": "switching"},
+    ),
+    "set-mode": Row(
+        post="operator", args=lambda world: ["ieee13"], body=lambda world: {"mode": "manual", "reason": "switching"}
+    ),
+    "feeder-board": Row(get="utility", args=lambda world: ["ieee13"], status=200),
+    "devices": Row(get="utility", post="engineer", body=lambda world: {"identity": "not one"}, status=200),
+    "device": Row(get="utility", args=device, status=200),
+    "allow-device": Row(post="engineer", args=device, body=lambda world: {"granted": "no"}),
+    "subscriptions": Row(get="utility", status=200),
+    "resend-notification": Row(post="operator engineer", args=nothing),
+    "audit": Row(get="utility", status=200),
     "site": Row(
         args=lambda world: ["ieee13", "no-such-site"]
     ),  # 404 for all: tests/app/test_control_room.py opens a real one

@@ -110,6 +110,14 @@ def test_a_storm_behind_one_cause_is_one_alarm() -> None:
 
 
 @pytest.mark.django_db
+def test_one_sites_alarm_never_hides_another_sites() -> None:
+    looks = [Look("site_locked", "a", True, "above", "f"), *(Look("site_above_limit", n, True, "above", "f") for n in "ab")]
+    alarm_services.report(looks, at(0))
+    assert state("a", "site_above_limit") == "suppressed"
+    assert state("b", "site_above_limit") == "unacknowledged"
+
+
+@pytest.mark.django_db
 def test_shelving_takes_a_reason_and_ends_by_itself() -> None:
     raise_("a")
     pk = AlarmRow.objects.get().pk

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
-from django.test import Client
-from django.urls import reverse
 
 from derms.limits import Limit
 from telemetry import queries, services
@@ -95,18 +92,6 @@ def test_a_board_older_than_30_seconds_says_so(db: None) -> None:
     assert (fresh["stale"], stale["stale"]) == (False, True)
 
 
-def test_the_operations_page_explains_the_limit_and_shows_the_banner_when_nobody_controls(people: dict[str, Any]) -> None:
-    signed_in = Client()
-    signed_in.force_login(people["operator"])
-    board(datetime.now(UTC) - timedelta(seconds=60))
-    page = signed_in.get(reverse("operations")).content.decode()
-    assert 'id="banner" role="alert">' in page
-    assert "thermal at line.section_149_1, share 0.71" in page
-    board(datetime.now(UTC))
-    assert 'id="banner" role="alert" hidden>' in signed_in.get(reverse("operations")).content.decode()
-    assert signed_in.get(reverse("site", args=["ieee123", "depot"])).status_code == 200
-
-
 @pytest.mark.django_db(transaction=True)
 async def test_the_board_comes_over_websocket_to_operators_and_to_nobody_else() -> None:
     from tests.app.conftest import person
@@ -121,6 +106,7 @@ async def test_the_board_comes_over_websocket_to_operators_and_to_nobody_else() 
         assert (answer["type"] == "websocket.accept") is welcome
         if welcome:
             message = json.loads((await socket.receive_output(timeout=5))["text"])
-            assert message["boards"][0]["sites"][0]["site"] == "depot"
+            assert [(item["feeder"], item["snapshot"]) for item in message["feeders"]] == [("ieee123", "1-1")]
+            assert message["control"]["state"] == "not controlling", "no watchdog runs here, and the page must say so"
         await socket.send_input({"type": "websocket.disconnect", "code": 1000})
         await socket.wait(timeout=5)

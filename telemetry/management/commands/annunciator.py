@@ -30,14 +30,17 @@ class Command(BaseCommand):
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
         clock = SystemClock()
-        sources, counter = Sources(clock), Progress("annunciator")
+        sources, counter, well = Sources(clock), Progress("annunciator"), True
         while not stop.wait(EVERY_S):
             try:
                 looks, covered = sources.look()
                 alarm_services.report(looks, clock.now(), covered=covered)
             except DatabaseError:
-                LOG.exception("the alarm list could not be kept: the watchdog will say so")
+                if well:  # once an outage, not every two seconds
+                    LOG.exception("the alarm list cannot be kept: the watchdog will say so")
+                well = False
                 close_old_connections()
                 continue
+            well = True
             counter.move()
         counter.end()

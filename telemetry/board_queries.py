@@ -1,0 +1,175 @@
+"""What the operations pages show, put together from the control room's tables; each page in a few statements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from interconnection import site_queries
+from telemetry import alarm_queries, order_queries, queries
+from telemetry.control import orders
+from telemetry.control.settings import ControlSettings
+from telemetry.feeder_map import Place, feeder_map, rating_kw
+from telemetry.live import site_state, summary
+from telemetry.models import CycleRow, GrantRow
+from telemetry.pictures import Gauge, Line, band, bar, faceplate, loading, trend
+
+TREND_CYCLES = 360
+NEXT_HOURS = 24
+GAP_S = 35.0
+ORDER_OF_STATES = ("locked", "warned", "silent", "failsafe", "lease")
+
+
+def feeders(now: datetime) -> list[dict[str, Any]]:
+    """Return the list of feeders: newest cycle, mode, alarms."""
+    alarms = alarm_queries.counts()["feeders"]
+    boards = queries.newest_boards({})
+    modes = order_queries.modes(list(boards))
+    found = []
+    for feeder, (_, at, board) in sorted(boards.items()):
+        line = summary(feeder, at, board, now)
+        line |= {
+            "mode": modes.get(feeder, orders.AUTOMATIC),
+            "alarms": alarms.get(feeder, {"count": 0, "unacknowledged": 0, "worst": 0}),
+            "loading_bar": loading(line["loading_percent"]),
+            "band": band(line["v_min_pu"], line["v_max_pu"]),
+            "abnormal": [_row(feeder, site) for site in board.get("sites", []) if site_state(site) != "lease"],
+        }
+        found.append(line)
+    return found
+
+
+def feeder(name: str, now: datetime) -> dict[str, Any] | None:
+    """Return one feeder's page; None for a feeder that no engine ever ran."""
+    board = queries.board(name, now)
+    if board is None:
+        return None
+    described = site_queries.description(name) or {}
+    buses = site_queries.site_buses(name)
+    places = [Place(buses.get(site["site"], ""), site["site"], site_state(site)) for site in board["sites"]]
+    element = board.get("element") or ""
+    percent = board.get("loading_percent")
+    sites = [_row(name, site) for site in board["sites"]]
+    return {
+        "board": board,
+        "mode": order_queries.mode_row(name),
+        "mode_name": order_queries.mode(name),
+        "modes": orders.MODES,
+        "summary": summary(name, datetime.fromisoformat(board["at"]), board, now),
+        "sites": sorted(sites, key=lambda site: (ORDER_OF_STATES.index(site["state"]), site["site"])),
+        "margins": margins(board, described),
+        "loading_bar": loading(percent, 220),
+        "band": band(board.get("v_min_pu"), board.get("v_max_pu"), width=160),
+        "map": feeder_map(described, places, element, (percent or 0.0) > 100.0),
+        "orders": list(order_queries.in_force(name, now)),
+        "waiting": list(order_queries.waiting(name)),
+        "alarms": alarm_queries.listed(alarm_queries.Filter(feeder=name), now)[:6],
+    }
+
+
+def margins(board: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
+    """Return what the estimate's level costs: the thermal margin in kW at the most loaded element, the voltage margin.
+
+    The engine's own figure counts where the cycle carries one; else the default margins on the element's rating.
+    """
+    if board.get("margin_kw") is not None:
+        return {"level": board.get("level"), "kw": board["margin_kw"], "percent": board.get("margin_percent")}
+    settings = ControlSettings()
+    rating = rating_kw(described, board.get("element") or "") if described else None
+    return {
+        "level": board.get("level"),
+        "rating_kw": None if rating is None else round(rating),
+        "kw": None if rating is None else round(settings.thermal_margin * rating, 1),
+        "percent": round(settings.thermal_margin * 100, 1),
+        "voltage_pu": settings.voltage_margin_pu,
+    }
+
+
+def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
+    """Return a site's faceplate; None for a site that the newest cycle does not know."""
+    board = queries.board(feeder, now)
+    entry = next((item for item in (board or {}).get("sites", []) if item["site"] == name), None)
+    if board is None or entry is None:
+        return None
+    promise = site_queries.promise(name)
+    grants = list(GrantRow.objects.filter(site=name)[:20])
+    return {
+        "site": _row(feeder, entry),
+        "board": board,
+        "faceplate": faceplate(Gauge.of(entry)),
+        "trend": site_trend(feeder, name, board, now),
+        "promise": promise,
+        "next": next_hours(promise, now),
+        "grants": grants,
+        "grant": grants[0] if grants else None,
+        "orders": [order for order in order_queries.in_force(feeder, now) if order.site in ("", name)],
+        "waiting": [order for order in order_queries.waiting(feeder) if order.site in ("", name)],
+        "history": order_queries.history(feeder, name, 10),
+        "mode": order_queries.mode(feeder),
+        "alarms": [
+            alarm for alarm in alarm_queries.listed(alarm_queries.Filter(feeder=feeder), now) if alarm["subject"] == name
+        ],
+    }
+
+
+def site_trend(feeder: str, name: str, board: dict[str, Any], now: datetime) -> str:
+    """Return power and limits over the last hour; a gap is a gap. Only this site's entry of each cycle is read."""
+    place = [item["site"] for item in board["sites"]].index(name)
+    since = now - timedelta(hours=1)
+    rows = CycleRow.objects.filter(feeder=feeder, at__gte=since).values_list("at", f"board__sites__{place}")[:TREND_CYCLES]
+    facts = [(at, item) for at, item in reversed(rows) if item is not None and item["site"] == name]
+    if len(facts) < 2:
+        return ""
+    since = max(since, facts[0][0])
+    power: list[tuple[datetime, float | None]] = []
+    for at, item in facts:
+        if power and (at - power[-1][0]).total_seconds() > GAP_S:
+            power.append((at - timedelta(seconds=1), None))
+        power.append((at, item["power_kw"] if item["heard"] else None))
+    lines = [
+        Line("power", "one", power),
+        Line("may import", "two", [(at, item["import_limit_kw"]) for at, item in facts], step=True),
+        Line("may export", "three", [(at, -item["export_limit_kw"]) for at, item in facts], step=True),
+    ]
+    minutes = (now - since).total_seconds() / 60
+    title = f"{name}: power and limits over the last {minutes:.0f} minutes"
+    return trend(lines, since, now, title, size=(560, 400))
+
+
+def next_hours(promise: site_queries.Promise | None, now: datetime) -> dict[str, Any] | None:
+    """Return what the study expects for the next 24 hours: information for the fleet, not a permission."""
+    if promise is None or not promise.hours:
+        return None
+    start = now.replace(minute=0, second=0, microsecond=0)
+    moments = [start + timedelta(hours=step) for step in range(NEXT_HOURS + 1)]
+    places = [promise.at(hour_of_year(moment)) for moment in moments]
+    if all(place is None for place in places):
+        return None
+
+    def series(values: Sequence[float], sign: float) -> list[tuple[datetime, float | None]]:
+        return [
+            (moment, None if place is None else sign * values[place]) for moment, place in zip(moments, places, strict=True)
+        ]
+
+    lines = [
+        Line("import", "two", series(promise.import_kw, 1.0), step=True),
+        Line("export", "three", series(promise.export_kw, -1.0), step=True),
+    ]
+    rows = [
+        {"at": moment, "import_kw": promise.import_kw[place], "export_kw": promise.export_kw[place],
+         "by": promise.import_by[place] if promise.import_by else ""}
+        for moment, place in zip(moments[:-1], places, strict=False) if place is not None
+    ]  # fmt: skip
+    return {"chart": trend(lines, moments[0], moments[-1], "limits that the study expects, next 24 hours"), "rows": rows}
+
+
+def hour_of_year(moment: datetime) -> int:
+    """Return the hour of the study year, as the control process counts it."""
+    start = moment.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
+    return int((moment - start).total_seconds() // 3600) % site_queries.HOURS
+
+
+def _row(feeder: str, site: dict[str, Any]) -> dict[str, Any]:
+    gauge = Gauge.of(site)
+    return site | {"feeder": feeder, "state": site_state(site), "bar": bar(gauge), "over": gauge.over}

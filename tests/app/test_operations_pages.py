@@ -1,0 +1,250 @@
+"""Operations pages: what they say, how many statements they take, what an order's form does."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from derms.clock import VirtualClock
+from interconnection import audit
+from interconnection.audit_models import AuditEntry
+from telemetry import alarm_services, order_services, progress, services
+from telemetry.alarm_models import AlarmRow
+from telemetry.control.alarm_rules import Look
+from telemetry.control.watch import Subject, Verdict
+from telemetry.order_models import OperatorOrder
+from tests.app.test_audit import tamper
+
+
+def site(name: str, **changes: Any) -> dict[str, Any]:
+    facts = {
+        "site": name, "protocol": "dnp3", "power_kw": 640.0, "import_limit_kw": 1200.0, "export_limit_kw": 90.0,
+        "flexible_import_kw": 1500.0, "flexible_export_kw": 1500.0, "failsafe_import_kw": 474.0, "failsafe_export_kw": 86.0,
+        "heard": True, "silent_s": 0, "in_failsafe": False, "stage": "obeys", "state_of_charge_percent": 50.0,
+        "reason": "thermal at line.l1, share 0.71",
+    }  # fmt: skip
+    return facts | changes
+
+
+def board(at: datetime, *sites: dict[str, Any], snapshot: str = "1-1", **changes: Any) -> None:
+    shown = {
+        "snapshot": snapshot, "epoch": 1, "mode": "automatic", "problem": "", "head_kw": 2000.0, "loading_percent": 71.0,
+        "element": "line.l1", "v_min_pu": 0.98, "v_max_pu": 1.04, "load_scale": 1.0, "level": "head",
+        "sites": list(sites) or [site("depot")],
+    } | changes  # fmt: skip
+    services.record_cycle("ieee123", at, snapshot, 1, shown)
+
+
+def signed_in(people: dict[str, Any], role: str = "operator") -> Client:
+    client = Client()
+    client.force_login(people[role])
+    return client
+
+
+@pytest.fixture
+def watched(settings: Any, tmp_path: Path) -> Path:
+    settings.STATE_DIR = tmp_path
+    return tmp_path
+
+
+def verdict(state: str, message: str = "") -> None:
+    progress.publish(Verdict(state, message, (Subject("web", True, 0.0, "moving"),)), 1)
+
+
+def test_the_banner_stands_on_every_page_of_the_utility_and_on_no_applicants(people: dict[str, Any], watched: Path) -> None:
+    shown = 'role="alert" data-state="not controlling">'
+    pages = [reverse("queue"), reverse("operations"), reverse("alarms"), reverse("audit"), reverse("manual")]
+    for page in pages:
+        assert shown in signed_in(people).get(page).content.decode(), page
+    verdict("not controlling", "NOT CONTROLLING: control-ieee123 died (4 s)")
+    assert "control-ieee123 died (4 s)" in signed_in(people).get(reverse("queue")).content.decode()
+    verdict("controlling")
+    assert 'data-state="controlling" hidden>' in signed_in(people).get(reverse("queue")).content.decode()
+    assert 'id="banner"' not in signed_in(people, "applicant").get(reverse("queue")).content.decode()
+
+
+def test_a_verdict_that_grew_old_is_itself_not_controlling(people: dict[str, Any], watched: Path) -> None:
+    verdict("controlling")
+    path = progress.verdict_path()
+    raw = json.loads(path.read_text())
+    path.write_text(json.dumps(raw | {"monotonic": time.monotonic() - 9}))
+    assert "the watchdog is silent for 9 s" in signed_in(people).get(reverse("queue")).content.decode()
+
+
+def test_the_list_of_feeders_says_what_is_abnormal(people: dict[str, Any]) -> None:
+    board(datetime.now(UTC), site("good"), site("bad", stage="locked"), site("gone", heard=False, silent_s=40))
+    page = signed_in(people).get(reverse("operations")).content.decode()
+    assert page.index(">bad</a>") > 0
+    assert ">gone</a>" in page
+    assert ">good</a>" not in page, "a site that is well is not in the list of those that need a look"
+    assert "1 locked" in page and "1 silent" in page
+
+
+def test_a_faceplate_gives_the_reason_with_element_share_and_snapshot(people: dict[str, Any]) -> None:
+    from tests.app.test_control_room import grant
+
+    board(datetime.now(UTC))
+    services.take_lead("ieee123", "a", datetime.now(UTC))
+    services.audit_grants("ieee123", [grant(1)])
+    page = signed_in(people).get(reverse("site", args=["ieee123", "depot"])).content.decode()
+    for words in ("thermal", "line.a", "0.50", "1200.0 / 90.0 kW", "474.0 / 86.0 kW", "may import 1200"):
+        assert words in page, words
+    assert signed_in(people).get(reverse("site", args=["ieee123", "other"])).status_code == 404
+
+
+def test_a_trend_has_a_gap_where_nothing_was_heard() -> None:
+    from telemetry.pictures import Line, trend
+
+    now = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    points = [(now + timedelta(minutes=m), value) for m, value in ((0, 1.0), (1, 2.0), (2, None), (3, 4.0), (4, 5.0))]
+    drawn = trend([Line("power", "one", points)], now, now + timedelta(minutes=4), "t")
+    assert drawn.count('<polyline class="line one"') == 2
+
+
+PAGES = [
+    ("operations", [], 9), ("feeder-board", ["ieee123"], 12), ("site", ["ieee123", "s000"], 14), ("alarms", [], 6),
+    ("alarm-journal", [], 5), ("orders", [], 5), ("devices", [], 5), ("subscriptions", [], 4), ("audit", [], 6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "args", "most"), PAGES)
+def test_a_page_takes_as_many_statements_for_300_sites_as_for_three(
+    people: dict[str, Any], name: str, args: list[str], most: int
+) -> None:
+    client, now, counts = signed_in(people), datetime.now(UTC), []
+    for size in (3, 300):
+        board(now, *(site(f"s{n:03d}", heard=n % 2 == 0) for n in range(size)), snapshot=f"1-{size}")
+        for second in (0, 10):
+            looks = [Look("site_silent", f"s{n:03d}", True, "silent", "ieee123") for n in range(1, size, 2)]
+            alarm_services.report(looks, now + timedelta(seconds=second - 20))
+        with CaptureQueriesContext(
+            connection,
+        ) as seen:
+            assert client.get(reverse(name, args=args)).status_code == 200
+        counts.append(len(seen))
+    assert counts[0] == counts[1] <= most
+
+
+def test_one_person_caps_and_the_audit_trail_says_why(people: dict[str, Any]) -> None:
+    board(datetime.now(UTC))
+    form = {
+        "kind": "cap",
+        "site": "depot",
+        "import_kw": "250.5",
+        "export_kw": "0",
+        "minutes": "60",
+        "reason": "works at T-14",
+    }
+    back = reverse("site", args=["ieee123", "depot"])
+    answer = signed_in(people).post(reverse("give-order", args=["ieee123"]), form | {"back": back})
+    assert answer.url == back
+    order = OperatorOrder.objects.get()
+    assert (order.kind, order.state, order.import_w, order.export_w, order.by) == ("cap", "active", 250_500, 0, "operator")
+    assert AuditEntry.objects.filter(action="cap", actor="operator").exists()
+    assert "works at T-14" in signed_in(people).get(back).content.decode()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"import_kw": "nan"}, {"import_kw": "1_000"}, {"import_kw": "-5"}, {"import_kw": "1e3"}, {"import_kw": ""},
+        {"minutes": "0"}, {"minutes": "99999999"}, {"reason": " "}, {"kind": "more"}, {"import_kw": "٣"},
+    ],
+)  # fmt: skip
+def test_a_wrong_form_orders_nothing_and_says_what_is_wrong(people: dict[str, Any], wrong: dict[str, str]) -> None:
+    form = {"kind": "cap", "site": "depot", "import_kw": "250", "export_kw": "0", "minutes": "60", "reason": "works"}
+    page = signed_in(people).post(reverse("give-order", args=["ieee123"]), form | wrong, follow=True)
+    assert OperatorOrder.objects.count() == 0
+    assert "Nothing was ordered" in page.content.decode()
+
+
+def test_a_raise_waits_for_another_person_and_the_same_one_is_refused(people: dict[str, Any]) -> None:
+    form = {
+        "kind": "raise",
+        "site": "depot",
+        "import_kw": "900",
+        "export_kw": "0",
+        "minutes": "60",
+        "reason": "fleet is late",
+    }
+    operator = signed_in(people)
+    operator.post(reverse("give-order", args=["ieee123"]), form)
+    order = OperatorOrder.objects.get()
+    assert order.state == "proposed"
+    operator.post(reverse("approve-order", args=[order.pk]))
+    assert OperatorOrder.objects.get().state == "proposed"
+    signed_in(people, "approver").post(reverse("approve-order", args=[order.pk]))
+    order = OperatorOrder.objects.get()
+    assert (order.state, order.second) == ("active", "approver")
+
+
+def test_ending_a_failsafe_takes_two(people: dict[str, Any]) -> None:
+    now = datetime.now(UTC)
+    order = order_services.failsafe_now("ieee123", "depot", by="operator", reason="smoke", now=now)
+    signed_in(people).post(reverse("release-order", args=[order.pk]), {"reason": "it was steam"})
+    assert OperatorOrder.objects.get().state == "active"
+    signed_in(people, "approver").post(reverse("approve-order", args=[order.pk]))
+    assert OperatorOrder.objects.get().state == "released"
+
+
+def test_the_way_back_leads_nowhere_else(people: dict[str, Any]) -> None:
+    for back in ("https://evil.example/", "//evil.example/", "javascript:alert(1)"):
+        answer = signed_in(people).post(
+            reverse("set-mode", args=["ieee123"]), {"mode": "manual", "reason": "x", "back": back}
+        )
+        assert answer.url == reverse("orders")
+
+
+def test_an_operator_acknowledges_by_htmx_and_gets_the_list_back(people: dict[str, Any]) -> None:
+    alarm_services.report([Look("site_locked", "depot", True, "above", "ieee123")], datetime.now(UTC))
+    row = AlarmRow.objects.get()
+    answer = signed_in(people).post(
+        reverse("acknowledge-alarms"), {"alarm": str(row.pk), "view": "announced"}, headers={"HX-Request": "true"}
+    )
+    assert "by operator at" in answer.content.decode()
+    assert "<html" not in answer.content.decode()
+    assert AlarmRow.objects.get().state == "acknowledged"
+
+
+def test_an_auditor_looks_and_has_no_buttons(people: dict[str, Any]) -> None:
+    board(datetime.now(UTC))
+    alarm_services.report([Look("site_locked", "depot", True, "above", "ieee123")], datetime.now(UTC))
+    auditor = signed_in(people, "auditor")
+    assert "Acknowledge" not in auditor.get(reverse("alarms")).content.decode()
+    assert "Failsafe now" not in auditor.get(reverse("site", args=["ieee123", "depot"])).content.decode()
+
+
+def test_the_audit_page_tells_a_broken_chain(people: dict[str, Any]) -> None:
+    for number in range(3):
+        audit.append(
+            "op", "cap", f"site {number}", {}, {"import_w": 1000}, clock=VirtualClock(datetime(2026, 6, 1, tzinfo=UTC))
+        )
+    auditor = signed_in(people, "auditor")
+    assert "The chain holds" in auditor.get(reverse("audit") + "?verify=1").content.decode()
+    page = auditor.get(reverse("audit") + "?action=cap&subject=site+2").content.decode()
+    assert "site 2" in page and "site 1" not in page
+    assert "1 kW" in page
+    tamper("UPDATE interconnection_auditentry SET actor = 'bob' WHERE sequence = 2")
+    assert "THE CHAIN IS BROKEN: entry 2 was changed" in auditor.get(reverse("audit") + "?verify=1").content.decode()
+
+
+def test_an_engineer_registers_a_device_and_revokes_it(people: dict[str, Any]) -> None:
+    engineer = signed_in(people, "engineer")
+    lfdi = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
+    page = engineer.post(reverse("devices"), {"identity": lfdi, "role": "device", "name": "depot gateway"}, follow=True)
+    assert "its PIN is" in page.content.decode()
+    assert "depot gateway" in page.content.decode()
+    number = int(page.content.decode().split("/operations/devices/")[2].split("/")[0])
+    gone = engineer.post(reverse("allow-device", args=[number]), {"granted": "no"}, follow=True).content.decode()
+    assert "revoked" in gone
+    again = engineer.post(reverse("devices"), {"identity": "zz", "role": "device"}, follow=True)
+    assert "Nothing was changed" in again.content.decode()
