@@ -162,7 +162,7 @@ def page_as(browser: Any, house: House) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(house.url + "/login/")
-        page.fill("input[name=username]", name)
+        page.fill("input[name=login]", name)
         page.fill("input[name=password]", password(name))
         page.press("input[name=password]", "Enter")
         page.wait_for_url(lambda url: "/login" not in url)
