@@ -247,6 +247,9 @@ CACHES = {
     )
 }
 
+# A utility's own rule packs (YAML); one of the same name goes before the shipped one.
+RULE_PACKS = env.str("HEADROOM_RULE_PACKS", default="")
+
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"
 LOGOUT_REDIRECT_URL = "login"

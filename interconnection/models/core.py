@@ -52,6 +52,9 @@ class Feeder(models.Model):
 
     name = models.SlugField(max_length=64, unique=True)
     created = models.DateTimeField(auto_now_add=True)
+    firm_bank_w = models.PositiveBigIntegerField(
+        null=True, blank=True, help_text="What the substation's bank carries with its largest unit out."
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -13,7 +13,9 @@ from django.utils import timezone
 from derms.errors import Conflict, InputError, NotFound
 from interconnection import completeness, request, roles, rule_packs, states
 from interconnection.models import Application, ApplicationVersion, Certificate, Feeder
+from interconnection.packs import folders
 from interconnection.request import Request
+from interconnection.services import clocks
 from interconnection.services.audit import record
 
 __all__ = ["Request", "act", "amend", "current_request", "deem_complete", "file_application", "find_gaps", "move", "submit"]
@@ -78,7 +80,7 @@ def amend(
 def find_gaps(application: Application, *, now: datetime | None = None) -> list[completeness.Gap]:
     """Return what the application lacks under its rule pack; a query, nothing is stored."""
     today = timezone.localdate(now)
-    asks = rule_packs.pack(application.rule_pack).completeness
+    asks = rule_packs.pack(application.rule_pack, folders()).completeness
     listings = Certificate.objects.filter(listing__in=[row.get("listing", "") for row in application.certificates])
     makes = {application.charger_make.strip().lower(), application.vehicle_model.split(" ")[0].lower()}
     known = completeness.Known(
@@ -137,14 +139,16 @@ def _complete(application: Application, *, actor: str, now: datetime | None, **d
 def move(application: Application, action: str, *, actor: str, **details: Any) -> Application:
     """Take an action; of two who try at once, one wins and the other gets Conflict."""
     target = states.after(action, application.state)
+    moment = timezone.now()
     with transaction.atomic():
         changed = Application.objects.filter(pk=application.pk, state=application.state).update(
-            state=target, changed=timezone.now()
+            state=target, changed=moment
         )
         if not changed:
             raise Conflict("somebody else changed this application just now", where="state", remedy="Look at it again.")
         before = {"state": application.state}
         record(action, actor=actor, application=application, before=before, after={"state": target, **details})
+        clocks.follow(application, action, target, now=moment)
     application.state = target
     return application
 
@@ -184,7 +188,7 @@ def _feeder(wanted: Request) -> Feeder:
     if feeder is None:
         raise NotFound(f"no feeder is named {wanted.feeder!r}", where="feeder", remedy="Choose one of the list.")
     request.check(wanted)
-    rule_packs.pack(wanted.rule_pack)
+    rule_packs.pack(wanted.rule_pack, folders())
     _check_bus(wanted, feeder)
     return feeder
 

@@ -17,6 +17,7 @@ from derms.grid.capacity import ENGINE_VERSION, Slice, StudyRequest, StudyResult
 from derms.grid.criteria import CriteriaSettings
 from derms.sandbox.study_pool import run_study
 from interconnection.models import Application, FeederVersion, Offer, Study
+from interconnection.services import constraints
 from interconnection.services.applications import move
 from interconnection.study_models import StudySlice
 from interconnection.upgrades import upgrade_avoided
@@ -86,12 +87,15 @@ def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None
         status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
         Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
         raise
-    Study.objects.filter(pk=study_id).update(
-        status=Study.DONE,
-        result=json.dumps(document(study, result), sort_keys=True, separators=(",", ":")),
-        done_hours=len(request.hours),
-        finished=timezone.now(),
-    )
+    answer = document(study, result)
+    with transaction.atomic():
+        Study.objects.filter(pk=study_id).update(
+            status=Study.DONE,
+            result=json.dumps(answer, sort_keys=True, separators=(",", ":")),
+            done_hours=len(request.hours),
+            finished=timezone.now(),
+        )
+        constraints.store(study, answer)
     StudySlice.objects.filter(study=study_id).delete()  # the answer holds them now
     study.refresh_from_db()
     return study
