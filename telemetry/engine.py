@@ -128,6 +128,8 @@ class ControlEngine:
         self._asked: dict[str, ordered.Ceiling] = {}
         self._confirmed = 0
         self._documents = documents
+        self._wires = {item.site: asyncio.Lock() for item in terms}
+        self._newest: dict[str, tuple[int, int]] = {item.site: (-1, -1) for item in terms}
         self._sequence = 0
         self.epoch: int | None = None
 
@@ -167,6 +169,7 @@ class ControlEngine:
             excess_w=excess,
             problem=problem,
             withheld=tuple(withheld),
+            decisions=tuple(decisions),
             orders=self.orders,
             level=envelope.level if envelope is not None else "failsafe",
             clock_offset_s=offset,
@@ -285,6 +288,8 @@ class ControlEngine:
             if book.last_reading is not None and book.fresh(now)
         }
         verdict = self._head_watch.judge(head, heard, now)
+        if self.orders.topology:
+            return Verdict(NONE, None, False, self.orders.topology)
         if abs(offset) >= self.settings.clock_stop_s:
             # Ages are differences of wall clocks somewhere on their way: nothing that is old can be told from new.
             return Verdict(NONE, None, False, f"this machine's clock is {offset:+.1f} s off")
@@ -408,6 +413,7 @@ class ControlEngine:
         if self.foreign_epoch:
             return [], [], [decision.site for decision in decisions]
         now = self.clock.monotonic()
+        decisions = [self._still_ordered(decision, now) for decision in decisions]
         wanted = [d for d in decisions if due(self.books[d.site], d, now=now, settings=self.settings)]
         lower = [decision for decision in wanted if not decision.raises]
         higher = [decision for decision in wanted if decision.raises]
@@ -417,14 +423,30 @@ class ControlEngine:
         for group in (lower, higher):
             grants = [self._grant(decision, epoch) for decision in group]
             if group is higher and grants and not await self.recorder.audit(grants):
-                withheld = [grant.site for grant in grants]
+                withheld += [grant.site for grant in grants]
                 continue
             if self.leadership.epoch() != epoch:
                 withheld += [grant.site for grant in grants]
                 continue
+            # Newer orders may have come while the audit log was written: what they forbid stays here.
+            now = self.clock.monotonic()
+            late = {d.site for d in group if self._still_ordered(d, now).limit != d.limit}
+            withheld += sorted(late)
+            grants = [grant for grant in grants if grant.site not in late]
             sent += grants
             answers += await asyncio.gather(*(self._send(grant) for grant in grants))
         return sent, answers, withheld
+
+    def _still_ordered(self, decision: Decision, now: float) -> Decision:
+        """Meet a decision with the orders as they are now: `tighten` may have read newer ones while the cycle ran."""
+        book = self.books[decision.site]
+        left = ordered.ceiling(
+            self.orders, decision.site, target=decision.limit, failsafe=book.terms.failsafe, in_force=book.in_force(now)
+        )
+        if left is None or left.limit == decision.limit:
+            return decision
+        reason = replace(decision.reason, criterion=left.criterion, element=left.element)
+        return Decision(decision.site, left.limit, not left.limit.within(book.in_force(now)), reason)
 
     def _grant(self, decision: Decision, epoch: int) -> Grant:
         self._sequence += 1
@@ -438,12 +460,17 @@ class ControlEngine:
 
     async def _send(self, grant: Grant) -> Acknowledgement:
         book = self.books[grant.site]
-        book.sent(grant, self.clock.monotonic())
-        try:
-            answer = await self.ports[grant.site].publish(grant)
-        except RemoteError as error:
-            answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
-        book.acknowledged(answer, self.clock.monotonic())
+        async with self._wires[grant.site]:
+            if grant.order < self._newest[grant.site]:
+                # An order tightened this site while the cycle was on its way.
+                return Acknowledgement(grant, Outcome.REFUSED, None, "overtaken by an order; not sent")
+            self._newest[grant.site] = grant.order
+            book.sent(grant, self.clock.monotonic())
+            try:
+                answer = await self.ports[grant.site].publish(grant)
+            except RemoteError as error:
+                answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
+            book.acknowledged(answer, self.clock.monotonic())
         return answer
 
     def _collect(

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 import telemetry.alarm_models
+import telemetry.cycle_models
 import telemetry.order_models
 import telemetry.scada_models
 import telemetry.utility_models  # noqa: F401  (one app, one registry of tables)

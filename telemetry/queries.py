@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Max
 
+from telemetry.control.orders import TRIP
+from telemetry.cycle_models import EvidenceRow, LadderRow
 from telemetry.models import CycleRow, GrantRow, HeadMeasurement, SiteEndpoint
+from telemetry.order_models import OperatorOrder
 
 STALE_S = 30.0
 Boards = dict[str, tuple[int, datetime, dict[str, Any]]]
@@ -65,3 +69,30 @@ def trend(feeder: str, site: str, count: int = 360) -> list[tuple[datetime, dict
 def grants(site: str, count: int = 50) -> list[GrantRow]:
     """Return a site's newest grants."""
     return list(GrantRow.objects.filter(site=site)[:count])
+
+
+@dataclass(frozen=True, slots=True)
+class TripRequest:
+    """A site that SCADA is asked to open, by an operator's order or because it breaks its limit."""
+
+    feeder: str
+    site: str
+    by: str
+    reason: str
+    since: datetime
+
+
+def trip_requests() -> list[TripRequest]:
+    """Return what SCADA is asked to open now: sites locked by the ladder, and operators' trip orders."""
+    found = [
+        TripRequest(row.feeder, row.site, "compliance ladder", "the site does not keep to its limit", row.since)
+        for row in LadderRow.objects.filter(stage="locked").order_by("feeder", "site")
+    ]
+    orders = OperatorOrder.objects.filter(kind=TRIP, state=OperatorOrder.ACTIVE).order_by("pk")
+    return found + [TripRequest(row.feeder, row.site, row.by, row.reason, row.starts) for row in orders]
+
+
+def evidence(feeder: str, site: str = "", count: int = 50) -> list[EvidenceRow]:
+    """Return the newest evidence bundles of a feeder or of one site."""
+    rows = EvidenceRow.objects.filter(feeder=feeder)
+    return list((rows.filter(site=site) if site else rows)[:count])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import queue
 import threading
 from collections.abc import Sequence
@@ -14,13 +15,16 @@ from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections
 
 from telemetry import services
+from telemetry.control.decide import Decision
 from telemetry.control.grant import Grant
+from telemetry.control.orders import Order
 from telemetry.control.state import CycleRecord
 from telemetry.engine import ControlEngine
 
 LOG = logging.getLogger(__name__)
 MOST_WAITING = 200
 AUDIT_S = 5.0
+Item = tuple[datetime, CycleRecord, dict[str, Any], dict[str, dict[str, Any]]]
 
 
 class DatabaseRecorder:
@@ -28,8 +32,9 @@ class DatabaseRecorder:
 
     def __init__(self, feeder: str) -> None:
         self._feeder = feeder
-        self._waiting: queue.Queue[tuple[datetime, CycleRecord, dict[str, Any]] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[Item | None] = queue.Queue(MOST_WAITING)
         self.dropped = 0
+        self._ladders: dict[str, tuple[Any, ...]] = {}
         self.engine: ControlEngine | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
@@ -47,9 +52,21 @@ class DatabaseRecorder:
         """Queue a cycle for writing; a full queue drops it and counts."""
         assert self.engine is not None
         try:
-            self._waiting.put_nowait((datetime.now(UTC), record, board(self.engine, record)))
+            item = (datetime.now(UTC), record, board(self.engine, record), self._moved_ladders(self.engine, record))
+            self._waiting.put_nowait(item)
         except queue.Full:
             self.dropped += 1
+
+    def _moved_ladders(self, engine: ControlEngine, record: CycleRecord) -> dict[str, dict[str, Any]]:
+        """Return the ladders that another engine would have to know of: those that moved, and those not at rest."""
+        found = {}
+        for name, ladder in engine.ladders.items():
+            state = ladder.to_dict(record.now)
+            quiet = (ladder.stage.value, ladder.over_since, len(ladder.excursions), ladder.last_reset)
+            if self._ladders.get(name, ("obeys", None, 0, 0)) != quiet:
+                found[name] = state
+                self._ladders[name] = quiet
+        return found
 
     def close(self) -> None:
         """Write what waits and stop."""
@@ -58,10 +75,14 @@ class DatabaseRecorder:
 
     def _write(self) -> None:
         while (item := self._waiting.get()) is not None:
-            at, record, shown = item
+            at, record, shown, ladders = item
             try:
                 services.record_outcomes(self._feeder, record.acknowledgements)
-                services.record_cycle(self._feeder, at, record.snapshot, record.epoch, shown | {"dropped": self.dropped})
+                services.keep_evidence(self._feeder, record.evidence, at)
+                services.record_cycle(
+                    self._feeder, at, record.snapshot, record.epoch, shown | {"dropped": self.dropped},
+                    document=record.document, ladders=ladders,
+                )  # fmt: skip
             except DatabaseError:
                 self.dropped += 1
                 LOG.exception("a cycle could not be recorded")
@@ -70,15 +91,21 @@ class DatabaseRecorder:
 
 def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:
     """Return what people see of a cycle, in kilowatts."""
-    envelope = record.envelope
+    envelope, head = record.envelope, record.head
+    decisions = {decision.site: decision for decision in record.decisions}
     shown: dict[str, Any] = {
         "snapshot": record.snapshot,
         "epoch": record.epoch,
-        "mode": "automatic",
+        "mode": record.orders.mode,
         "problem": record.problem,
-        "head_kw": round(record.head.power_w / 1000, 1) if record.head else None,
-        "head_kvar": round(record.head.reactive_var / 1000, 1) if record.head else None,
-        "sites": [_site(engine, record, name) for name in sorted(engine.books)],
+        "head_kw": round(head.power_w / 1000, 1) if head is not None and math.isfinite(head.power_w) else None,
+        "head_kvar": round(head.reactive_var / 1000, 1) if head is not None and math.isfinite(head.reactive_var) else None,
+        "orders": [_order(item) for item in record.orders.items],
+        "orders_known": record.orders.known,
+        "level": record.level,
+        "clock_offset_s": round(record.clock_offset_s, 2),
+        "withheld": list(record.withheld),
+        "sites": [_site(engine, record, name, decisions.get(name)) for name in sorted(engine.books)],
     }
     if envelope is not None:
         shown |= {
@@ -87,17 +114,30 @@ def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:
             "v_min_pu": round(envelope.lowest_voltage_pu, 4),
             "v_max_pu": round(envelope.highest_voltage_pu, 4),
             "load_scale": round(envelope.load_scale, 4),
-            "level": envelope.level,
+            "engine": envelope.engine,
         }
+        if envelope.margin_w is not None:
+            shown["margin_kw"] = {
+                side: round(w / 1000, 1) for side, w in zip(("import", "export"), envelope.margin_w, strict=True)
+            }
     return shown
 
 
-def _site(engine: ControlEngine, record: CycleRecord, name: str) -> dict[str, Any]:
-    book, now = engine.books[name], record.now
-    reading, limit, loan = book.last_reading, book.in_force(record.now), book.last_loan
-    reason = loan.grant.reason if loan is not None and limit != book.terms.failsafe else None
-    heard = book.fresh(now)
+def _order(order: Order) -> dict[str, Any]:
+    limit = order.limit
     return {
+        "number": order.number, "kind": order.kind, "site": order.site, "by": order.by,
+        "import_kw": limit.import_w // 100 / 10 if limit is not None else None,
+        "export_kw": limit.export_w // 100 / 10 if limit is not None else None,
+    }  # fmt: skip
+
+
+def _site(engine: ControlEngine, record: CycleRecord, name: str, decision: Decision | None) -> dict[str, Any]:
+    book, now = engine.books[name], record.now
+    reading, limit = book.last_reading, book.in_force(record.now)
+    reason = decision.reason if decision is not None else None
+    heard, shadow = book.fresh(now), record.shadow.get(name)
+    facts: dict[str, Any] = {
         "site": name,
         "protocol": engine.ports[name].protocol if name in engine.ports else book.terms.protocol,
         "power_kw": round(reading.power_w / 1000, 1) if reading else None,
@@ -115,8 +155,22 @@ def _site(engine: ControlEngine, record: CycleRecord, name: str) -> dict[str, An
         "available_import_kw": _kilo(reading.available_import_w) if reading else None,
         "available_export_kw": _kilo(reading.available_export_w) if reading else None,
         "energy_kwh": _kilo(reading.energy_wh) if reading else None,
-        "reason": f"{reason.criterion} at {reason.element}, share {reason.share:.2f}" if reason else "failsafe limit",
+        "reason": f"{reason.criterion} at {reason.element}, share {reason.share:.2f}"
+        if reason
+        else "failsafe limit: not heard",
     }
+    if reason is not None:  # what the limit rests on, and what `replay_cycle` takes
+        facts["why"] = {
+            "criterion": reason.criterion, "element": reason.element, "share": round(reason.share, 4),
+            "snapshot": reason.snapshot,
+        }  # fmt: skip
+    if shadow is not None:
+        facts["shadow"] = {
+            "import_limit_kw": shadow.limit.import_w // 100 / 10, "export_limit_kw": shadow.limit.export_w // 100 / 10,
+            "beyond_kw": round(shadow.beyond_w / 1000, 1),
+            "reason": f"{shadow.reason.criterion} at {shadow.reason.element}",
+        }  # fmt: skip
+    return facts
 
 
 def _kilo(value: float | None) -> float | None:

@@ -2,52 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+import hashlib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F, Q
 
 from interconnection import audit
+from telemetry.control.evidence import Bundle
 from telemetry.control.grant import Acknowledgement, Grant
+from telemetry.cycle_models import CycleDocument, EvidenceRow, LadderRow
+from telemetry.lead_services import leads
 from telemetry.models import CycleRow, GrantRow, HeadMeasurement, LeaderLease, SiteEndpoint
 
-LEASE_S = 5.0
 KEEP_CYCLES = 10_000
-
-
-def take_lead(feeder: str, holder: str, now: datetime) -> int | None:
-    """Return the epoch under which `holder` leads from now on, or None while another's lease runs.
-
-    A conditional UPDATE decides: of two engines one wins, and each new leadership has a higher epoch than any before.
-    """
-    LeaderLease.objects.get_or_create(feeder=feeder, defaults={"expires": now, "holder": "", "epoch": 0})
-    expires = now + timedelta(seconds=LEASE_S)
-    with transaction.atomic():
-        won = LeaderLease.objects.filter(Q(feeder=feeder) & Q(expires__lte=now)).update(
-            holder=holder, epoch=F("epoch") + 1, expires=expires
-        )
-        if not won:
-            return None
-        return LeaderLease.objects.get(feeder=feeder).epoch
-
-
-def keep_lead(feeder: str, holder: str, epoch: int, now: datetime) -> bool:
-    """Renew the lease; False when it was lost, even if nobody took it: then a new epoch is needed."""
-    rows = LeaderLease.objects.filter(feeder=feeder, holder=holder, epoch=epoch, expires__gt=now)
-    return bool(rows.update(expires=now + timedelta(seconds=LEASE_S)))
 
 
 def audit_grants(feeder: str, grants: Sequence[Grant]) -> bool:
     """Write grants before they go out, if their epoch still leads; False (and nothing written) when it does not."""
     with transaction.atomic():
-        epochs = {grant.epoch for grant in grants}
-        if LeaderLease.objects.select_for_update().filter(feeder=feeder, epoch__in=epochs).count() != len(epochs):
-            return False
-        GrantRow.objects.bulk_create([_row(grant) for grant in grants])
+        # The chain's end is locked before the lease row: whoever waits for the chain must not keep the lease from renewal.
         audit.append("engine", "raise", f"feeder {feeder}", {}, {"grants": [_facts(grant) for grant in grants]})
-    return True
+        GrantRow.objects.bulk_create([_row(grant) for grant in grants])
+        leading = all(leads(feeder, epoch) for epoch in {grant.epoch for grant in grants})
+        transaction.set_rollback(not leading)
+    return leading
 
 
 def record_outcomes(feeder: str, answers: Sequence[Acknowledgement]) -> None:
@@ -65,11 +45,51 @@ def record_outcomes(feeder: str, answers: Sequence[Acknowledgement]) -> None:
         audit.append_lowering("engine", "lower", f"feeder {feeder}", {}, {"grants": late})
 
 
-def record_cycle(feeder: str, at: datetime, snapshot: str, epoch: int, board: dict[str, Any]) -> None:
-    """Store what the board shows, and let old rows go."""
-    row = CycleRow.objects.create(feeder=feeder, at=at, snapshot=snapshot, epoch=epoch, board=board)
-    if row.pk % 500 == 0:
+def record_cycle(
+    feeder: str, at: datetime, snapshot: str, epoch: int, board: dict[str, Any], *, document: str = "",
+    ladders: Mapping[str, dict[str, Any]] | None = None,
+) -> bool:  # fmt: skip
+    """Store what the board shows, the cycle's document and the sites' ladders, and let old rows go.
+
+    False, and nothing stored, when another engine leads by now: a leader that hung must not show old news as new.
+    """
+    with transaction.atomic():
+        for site, state in (ladders or {}).items():
+            keep_ladder(feeder, site, state, at)
+        row = CycleRow.objects.create(feeder=feeder, at=at, snapshot=snapshot, epoch=epoch, board=board)
+        if document:
+            digest = hashlib.sha256(document.encode()).hexdigest()
+            CycleDocument.objects.create(cycle=row, sha256=digest, text=document)
+        leading = leads(feeder, epoch) or not LeaderLease.objects.filter(feeder=feeder).exists()
+        transaction.set_rollback(not leading)
+    if leading and row.pk % 500 == 0:
         CycleRow.objects.filter(feeder=feeder, pk__lt=row.pk - KEEP_CYCLES).delete()
+    return leading
+
+
+def keep_ladder(feeder: str, site: str, state: dict[str, Any], at: datetime) -> None:
+    """Store where a site stands; a step of its stage is logged, a lock is SCADA's request for the trip."""
+    row = LadderRow.objects.filter(feeder=feeder, site=site).first()
+    before, stage = row.stage if row is not None else "obeys", state["stage"]
+    since = row.since if row is not None and before == stage else at
+    LadderRow.objects.update_or_create(
+        feeder=feeder, site=site, defaults={"stage": stage, "state": state, "since": since, "at": at}
+    )
+    if before != stage:
+        facts = {"stage": stage, "worst_w": state["worst_w"], "trip_asked": stage == "locked"}
+        audit.append_lowering("engine", "ladder", f"site {feeder}/{site}", {"stage": before}, facts)
+
+
+def keep_evidence(feeder: str, bundles: Sequence[Bundle], at: datetime) -> None:
+    """Store evidence bundles, each with its hash in the audit chain."""
+    for bundle in bundles:
+        text = audit.canonical(bundle.facts)
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        EvidenceRow.objects.create(
+            feeder=feeder, site=bundle.site, stage=bundle.stage, snapshot=bundle.snapshot, at=at, facts=text, sha256=digest
+        )
+        facts = {"stage": bundle.stage, "snapshot": bundle.snapshot, "sha256": digest}
+        audit.append_lowering("engine", "evidence", f"site {feeder}/{bundle.site}", {}, facts)
 
 
 def measure_head(feeder: str, at: datetime, power_w: float, reactive_var: float) -> None:

@@ -72,6 +72,7 @@ CALLS: dict[str, Call] = {
     "closing": _closing,
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
+    "islands": lambda circuit, arguments, report: {"islands": list(circuit.islands)},
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,
     "capacity_map": capacity_map,

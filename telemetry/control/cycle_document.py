@@ -116,7 +116,7 @@ def _book(raw: dict[str, Any]) -> StillBook:
 
 def _orders(raw: dict[str, Any]) -> Orders:
     items = tuple(Order(**(item | {"limit": _limit(item["limit"]) if item["limit"] else None})) for item in raw["items"])
-    return Orders(raw["mode"], items, raw["known"])
+    return Orders(raw["mode"], items, raw["known"], raw["topology"])
 
 
 def _limit(raw: dict[str, int]) -> Limit:

@@ -135,7 +135,8 @@ def due(book: SiteBook, decision: Decision, *, now: float, settings: ControlSett
     loan = book.last_loan
     running = loan is not None and now < loan.sent_at + loan.grant.ttl_s and not book.lost_last_grant()
     if loan is None or not running:
-        return decision.limit != book.in_force(now)
+        # After a take-over a site may hold what an earlier leader lent: that lease is renewed under our epoch.
+        return decision.limit != book.in_force(now) or (loan is None and decision.limit != book.terms.failsafe)
     if decision.limit not in (loan.grant.limit, book.in_force(now)):
         return True  # what the device shows may differ from what was sent by the wire's rounding: neither is a change
     return decision.limit != book.terms.failsafe and now - loan.sent_at >= book.renew_s

@@ -54,11 +54,15 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """The mode and the orders in force at one moment. `known`: False when they could not be read just now."""
+    """The mode and the orders in force at one moment. `known`: False when they could not be read just now.
+
+    `topology`: why the feeder's switching state is not the one that the model has, empty when it is.
+    """
 
     mode: str = AUTOMATIC
     items: tuple[Order, ...] = ()
     known: bool = True
+    topology: str = ""
 
 
 @dataclass(frozen=True, slots=True)

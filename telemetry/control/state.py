@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from derms.limits import Limit
 from telemetry.control.compliance import Stage
-from telemetry.control.decide import Target
+from telemetry.control.decide import Decision, Target
 from telemetry.control.evidence import Bundle
 from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading, Reason
 from telemetry.control.orders import Orders
@@ -81,6 +81,7 @@ class CycleRecord:
     excess_w: dict[str, float]
     problem: str
     withheld: tuple[str, ...]
+    decisions: tuple[Decision, ...] = ()
     orders: Orders = field(default_factory=Orders)
     level: str = ""
     clock_offset_s: float = 0.0

@@ -8,15 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
+from django.db.models.functions import Now
 
 from derms.limits import Limit
-from telemetry import queries, services
+from interconnection.audit_models import AuditEntry
+from telemetry import lead_services, queries, services
 from telemetry.consumers import BoardConsumer
+from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reason
-from telemetry.models import GrantRow, LeaderLease
+from telemetry.cycle_models import LadderRow
+from telemetry.models import CycleRow, GrantRow, LeaderLease
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-LATER = NOW + timedelta(seconds=services.LEASE_S + 0.1)
 
 
 def grant(epoch: int, sequence: int = 1) -> Grant:
@@ -53,33 +56,69 @@ def board(at: datetime) -> None:
     services.record_cycle("ieee123", at, "1-1", 1, shown)
 
 
+def lapse(feeder: str = "f") -> None:
+    """Let the lease be over by the database's clock."""
+    LeaderLease.objects.filter(feeder=feeder).update(expires=Now() - timedelta(seconds=0.1))
+
+
 def test_one_leads_at_a_time_and_each_leadership_has_a_higher_epoch(db: None) -> None:
-    first = services.take_lead("f", "a", NOW)
+    first = lead_services.take_lead("f", "a")
     assert first == 1
-    assert services.take_lead("f", "b", NOW) is None
-    assert services.keep_lead("f", "a", first, NOW + timedelta(seconds=2))
-    assert services.take_lead("f", "b", LATER) is None, "the renewal counts"
-    second = services.take_lead("f", "b", LATER + timedelta(seconds=services.LEASE_S))
-    assert second == 2
+    assert lead_services.take_lead("f", "b") is None
+    assert lead_services.keep_lead("f", "a", first)
+    assert not lead_services.keep_lead("f", "b", first)
+    lapse()
+    assert lead_services.take_lead("f", "b") == 2
 
 
 def test_a_leader_that_slept_cannot_go_on_under_its_old_epoch(db: None) -> None:
-    assert services.take_lead("f", "a", NOW) == 1
-    assert not services.keep_lead("f", "a", 1, LATER), "expired, even though nobody else took it"
-    assert services.take_lead("f", "a", LATER) == 2
+    assert lead_services.take_lead("f", "a") == 1
+    lapse()
+    assert not lead_services.keep_lead("f", "a", 1), "expired, even though nobody else took it"
+    assert lead_services.take_lead("f", "a") == 2
+
+
+def test_a_lease_that_ends_impossibly_late_is_free(db: None) -> None:
+    """The database's clock jumped back: nobody may have to wait until it comes there again."""
+    assert lead_services.take_lead("f", "a") == 1
+    LeaderLease.objects.update(expires=Now() + timedelta(hours=1))
+    assert lead_services.take_lead("f", "b") == 2
+
+
+def test_after_a_restored_backup_the_epoch_jumps_above_what_sites_report(db: None) -> None:
+    assert lead_services.take_lead("f", "a", floor=40) == 41
+    assert lead_services.outrank("f", "a", 41, 70) == 71
+    assert lead_services.outrank("f", "a", 41, 90) is None, "only who leads now"
+    assert LeaderLease.objects.get().epoch == 71
+    lapse()
+    assert lead_services.take_lead("f", "b", floor=5) == 72, "never down"
 
 
 def test_the_old_leaders_raise_is_not_audited_and_writes_nothing(db: None) -> None:
-    services.take_lead("f", "a", NOW)
-    services.take_lead("f", "b", LATER)
-    assert LeaderLease.objects.get(feeder="f").epoch == 2
+    lead_services.take_lead("f", "a")
+    lapse()
+    lead_services.take_lead("f", "b")
+    before = AuditEntry.objects.count()
     assert not services.audit_grants("f", [grant(1)])
-    assert GrantRow.objects.count() == 0
+    assert (GrantRow.objects.count(), AuditEntry.objects.count()) == (0, before)
     assert services.audit_grants("f", [grant(2)])
+    assert (GrantRow.objects.count(), AuditEntry.objects.count()) == (1, before + 1)
+
+
+def test_the_old_leaders_cycle_does_not_cover_the_new_ones(db: None) -> None:
+    lead_services.take_lead("f", "a")
+    lapse()
+    lead_services.take_lead("f", "b")
+    locked = {"depot": Ladder(Stage.LOCKED, locked_at=0.0).to_dict(1.0)}
+    assert not services.record_cycle("f", NOW, "1-9", 1, {}, ladders=locked)
+    assert (CycleRow.objects.count(), LadderRow.objects.count()) == (0, 0)
+    assert services.record_cycle("f", NOW, "2-1", 2, {}, document="{}", ladders=locked)
+    assert LadderRow.objects.get().stage == "locked"
+    assert [item.site for item in queries.trip_requests()] == ["depot"]
 
 
 def test_an_outcome_is_noted_once_per_grant(db: None) -> None:
-    services.take_lead("f", "a", NOW)
+    lead_services.take_lead("f", "a")
     services.audit_grants("f", [grant(1)])
     unknown = Acknowledgement(grant(1), Outcome.UNKNOWN, None)
     services.record_outcomes("f", [unknown, Acknowledgement(grant(1, 2), Outcome.ACKNOWLEDGED, None)])

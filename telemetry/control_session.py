@@ -1,0 +1,246 @@
+"""One feeder under control: its model in its switching state, its sites' wires, its engine. Ends when any of it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections
+
+from derms.agreement import Terms
+from derms.clock import SystemClock
+from derms.errors import Conflict, LocalError
+from derms.grid.switching import switched
+from derms.sandbox.feeder_process import FeederProcess
+from interconnection.models import FeederVersion
+from interconnection.queries import agreements_in_force
+from telemetry import certificate_services, queries
+from telemetry.control.settings import ControlSettings
+from telemetry.control.state import HeadReading
+from telemetry.engine import ControlEngine
+from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
+from telemetry.progress import Progress
+from telemetry.protocols.dnp3.master import Dnp3Master
+from telemetry.protocols.ieee2030_5.site import UtilitySite
+from telemetry.protocols.ports import SitePort
+from telemetry.protocols.sunspec.client import SunSpecSite
+from telemetry.recorder import DatabaseRecorder
+from telemetry.solver import FeederEnvelopeSolver
+
+LOG = logging.getLogger(__name__)
+LOOK_S = 0.25
+"""How often a new order is looked for: "curtail all" must be at every site within 2 s."""
+FACTS_S = 20.0
+WAIT_S = 2.0
+SKEW_S = 1.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a session is built on; another value means another session."""
+
+    version: FeederVersion
+    terms: tuple[Terms, ...]
+    state: str
+    opened: tuple[str, ...]
+    closed: tuple[str, ...]
+
+    @property
+    def mark(self) -> tuple[str, ...]:
+        """Return what two equal sessions share."""
+        return (self.version.sha256, self.state, *self.opened, "/", *self.closed, *(item.sha256() for item in self.terms))
+
+
+def facts(feeder: str, now: datetime) -> Facts | None:
+    """Return what there is to control now, None for nothing; raises Conflict for agreements on another model."""
+    close_old_connections()
+    version = FeederVersion.objects.filter(feeder__name=feeder).select_related("feeder").first()
+    terms = tuple(agreements_in_force(now.date(), feeder))
+    if version is None or not terms:
+        return None
+    if any(item.feeder_sha256 != version.sha256 for item in terms):
+        raise Conflict(
+            "an agreement was studied on another version of this feeder's model", where=feeder, remedy="Restudy it first."
+        )
+    row = certificate_services.switching_state(feeder)
+    if row is None:
+        return Facts(version, terms, certificate_services.NORMAL, (), ())
+    return Facts(version, terms, row.name, tuple(row.opened), tuple(row.closed))
+
+
+class Session:
+    """The control of one feeder while its facts stay as they are."""
+
+    def __init__(
+        self, found: Facts, *, cycle_s: float, clock: SystemClock, master: Dnp3Master, stop: asyncio.Event
+    ) -> None:
+        self.facts, self.clock, self.master, self.stop = found, clock, master, stop
+        self.feeder, self.cycle_s = found.terms[0].feeder, cycle_s
+        self.engine: ControlEngine | None = None
+        self.progress = Progress(f"control-{self.feeder}", within_s=1.5 * cycle_s)
+        self.leadership = DatabaseLeadership(self.feeder, clock, foreign=self._foreign)
+        self.orders = DatabaseOrders(self.feeder, clock, compiled_state=found.state)
+        self._wake, self._over = asyncio.Event(), asyncio.Event()
+        self._heads = HeadClock(clock)
+
+    async def run(self) -> None:
+        """Certify, then stand by, then lead; return when told to stop or when the facts changed."""
+        text = switched(self.facts.version.text, self.facts.opened, self.facts.closed)
+        recorder = DatabaseRecorder(self.feeder)
+        beside: list[asyncio.Task[None]] = []
+        try:
+            with FeederProcess(text) as model:
+                elements = await self._certified(model)
+                self.engine = ControlEngine(
+                    feeder=self.feeder, terms=self.facts.terms, ports={}, solver=FeederEnvelopeSolver(model, elements),
+                    recorder=recorder, leadership=self.leadership, clock=self.clock,
+                    settings=ControlSettings(cycle_s=self.cycle_s), orders=self.orders,
+                    memory=DatabaseMemory(self.feeder, self.clock), clock_offset=self.leadership.offset_s, documents=True,
+                )  # fmt: skip
+                recorder.engine = self.engine
+                # The lead is taken only now: a process that compiles for minutes must not keep a ready one out.
+                beside = [asyncio.create_task(work) for work in (self._lead(), self._watch_orders(), self._watch_facts())]
+                await self._cycles()
+        finally:
+            for task in beside:
+                task.cancel()
+            await self._close_wires()
+            recorder.close()
+
+    async def _lead(self) -> None:
+        await self.leadership.keep(self._over)
+
+    async def _cycles(self) -> None:
+        assert self.engine is not None
+        while not self.stop.is_set() and not self._over.is_set():
+            started = self.clock.monotonic()
+            self._wake.clear()
+            if self.leadership.epoch() is None:
+                await self._close_wires()
+                self.progress.stand_by()
+                await self._rest(LOOK_S)
+                continue
+            await self._open_wires()
+            head = await self._head()
+            if await self.engine.cycle(head, hour=_hour(self.clock.now())) is not None:
+                self.progress.move()
+            await self._rest(max(0.0, self.cycle_s - (self.clock.monotonic() - started)))
+
+    async def _rest(self, seconds: float) -> None:
+        waits = [asyncio.create_task(event.wait()) for event in (self.stop, self._over, self._wake)]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
+    async def _watch_orders(self) -> None:
+        assert self.engine is not None
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if self.leadership.epoch() is not None and await self.orders.changed():
+                await self.engine.tighten()
+                self._wake.set()
+
+    async def _watch_facts(self) -> None:
+        while True:
+            await asyncio.sleep(FACTS_S)
+            try:
+                found = await sync_to_async(facts, thread_sensitive=False)(self.feeder, self.clock.now())
+            except (DatabaseError, Conflict):
+                LOG.exception("what there is to control on %s could not be read", self.feeder)
+                continue
+            if found is None or found.mark != self.facts.mark:
+                self._over.set()
+                return
+
+    async def _certified(self, model: FeederProcess) -> list[str]:
+        """Publish nothing where all sites at their failsafe limits would break a criterion in some hour."""
+        places = [
+            [item.bus, list(item.phases), 0.1 * max(item.flexible.import_w, item.flexible.export_w)]
+            for item in self.facts.terms
+        ]
+        elements = list((await asyncio.to_thread(model.call, "participants", {"sites": places}))["elements"])
+        find = sync_to_async(certificate_services.certify, thread_sensitive=False)
+        work = asyncio.create_task(
+            find(self.facts.version, self.facts.terms, model, elements, now=self.clock.now(), state=self.facts.state)
+        )
+        while not work.done():
+            self.progress.stand_by()
+            await asyncio.wait([work], timeout=self.cycle_s / 2)
+        await work
+        return elements
+
+    async def _open_wires(self) -> None:
+        """Open the wires of sites that have an address and are not connected yet: only the leader talks to sites."""
+        assert self.engine is not None
+        missing = [item for item in self.facts.terms if item.site not in self.engine.ports]
+        if not missing:
+            return
+        found = await sync_to_async(queries.endpoints)([item.site for item in missing])
+        for item in missing:
+            place = found.get(item.site)
+            if place is not None:
+                self.engine.ports[item.site] = await self._open(item, place.protocol, place.host, place.port)
+
+    async def _open(self, item: Terms, protocol: str, host: str, port: int) -> SitePort:
+        if protocol == "dnp3":
+            return await self.master.site(item.site, host, port, self.clock)
+        if protocol == "sunspec":
+            return SunSpecSite(item.site, host, port, item.failsafe, self.clock)
+        if protocol == "ieee2030_5":
+            utility = UtilitySite(item.site, item.failsafe, self.clock, pen=settings.UTILITY_PEN)
+            await utility.begin()
+            return utility
+        raise LocalError(f"no wire is named {protocol!r}", where=item.site)
+
+    async def _close_wires(self) -> None:
+        if self.engine is None:
+            return
+        ports = list(self.engine.ports.values())
+        self.engine.ports.clear()
+        for port in ports:
+            await port.close()
+
+    async def _head(self) -> HeadReading | None:
+        try:
+            row = await asyncio.wait_for(sync_to_async(queries.head, thread_sensitive=False)(self.feeder), WAIT_S)
+        except (DatabaseError, TimeoutError):
+            LOG.exception("the head of %s could not be read", self.feeder)
+            return None
+        return None if row is None else self._heads.reading(row.at, row.power_w, row.reactive_var)
+
+    def _foreign(self) -> int:
+        return self.engine.foreign_epoch if self.engine is not None else 0
+
+
+class HeadClock:
+    """From SCADA's wall-clock stamps to this process's monotonic seconds: the older of what both clocks say."""
+
+    def __init__(self, clock: SystemClock) -> None:
+        self._clock = clock
+        self._seen: tuple[datetime, float] | None = None
+
+    def reading(self, at: datetime, power_w: float, reactive_var: float) -> HeadReading:
+        """Return the measurement stamped `at`; a stamp up to a second ahead of this clock is now, later is the future."""
+        now = self._clock.monotonic()
+        if self._seen is None or self._seen[0] != at:
+            self._seen = (at, now)
+        age = (self._clock.now() - at).total_seconds()
+        if -SKEW_S <= age < 0.0:
+            age = 0.0
+        # However young the stamp looks, it cannot be younger than when it was first seen here.
+        received = min(self._seen[1], now - age) if age >= 0.0 else now - age
+        return HeadReading(received, power_w, reactive_var)
+
+
+def _hour(now: datetime) -> int:
+    """Return the hour of the study year."""
+    start = datetime(now.year, 1, 1, tzinfo=UTC)
+    return int((now - start).total_seconds() // 3600) % 8760
+
+
+__all__: Sequence[str] = ("Facts", "HeadClock", "Session", "facts")
