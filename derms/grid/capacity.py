@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from derms.errors import InputError, NotConverged
 from derms.grid.criteria import Criteria, CriteriaSettings
+from derms.grid.curtailment import HOURS, SCALES, Need, curtailment
 from derms.grid.notes import merged
 from derms.grid.opendss import Circuit, Injection, Snapshot
 from derms.grid.search import furthest
 from derms.limits import Limit
-from derms.units import watts
+from derms.units import finite, watts
 
 ENGINE_VERSION = "headroom-arrays-2"
 INVERTERS: dict[str, tuple[tuple[float, float], ...]] = {
@@ -60,6 +62,8 @@ class StudyRequest:
     inverter: str = "unity"
     volt_watt: bool = False
     regulators: str = "frozen"
+    load_scale: float = 1.0
+    need: Need | None = None
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -87,6 +91,14 @@ class StudyRequest:
         if self.regulators in ("free", "worst") and self.inverter != "unity":
             raise InputError(
                 "free regulators are studied at a fixed power factor", where="regulators", remedy="Take frozen or edge."
+            )
+        if not 0.1 <= finite(self.load_scale, where="load_scale") <= 3.0:
+            raise InputError(f"load scale {self.load_scale:g} is outside 0.1..3", where="load_scale")
+        if self.load_scale != 1.0 and (self.engine == "opendss" or self.regulators != "frozen"):
+            raise InputError("another load scale is studied on arrays with regulators frozen", where="load_scale")
+        if self.need is not None and len(self.hours) != HOURS:
+            raise InputError(
+                "curtailment wants a whole year", where="need", remedy="Study 8,760 hours, or leave the need out."
             )
         if self.regulators not in REGULATORS:
             raise InputError(
@@ -117,6 +129,7 @@ class StudyRequest:
         plain["phases"] = tuple(plain["phases"])
         plain["hours"] = tuple(plain["hours"])
         plain["criteria"] = CriteriaSettings(**plain["criteria"])
+        plain["need"] = None if plain.get("need") is None else Need.from_dict(plain["need"])
         return cls(**plain)
 
 
@@ -336,12 +349,43 @@ def study(
 
 
 def close(circuit: Circuit, result: StudyResult) -> StudyResult:
-    """Return the result with what is looked at once, at the hours that bind (see `closing.closing`)."""
-    if result.request.engine != "arrays":
+    """Return the result with what is looked at once (see `closing.closing`), and with curtailment of the need."""
+    if not closes(result.request):
         return result
     from derms.grid.closing import closing
 
-    return replace(result, closing=closing(circuit, result.request, result.worst_hours()))
+    closed = replace(result, closing=closing(circuit, result.request, result.worst_hours()))
+    years = {}
+    for request in scaled(result.request):
+        parts = [study_hours(circuit, request, hours) for hours in slices(request.hours)]
+        years[request.load_scale] = merge(request, parts)
+    return with_curtailment(closed, years)
+
+
+def closes(request: StudyRequest) -> bool:
+    """Say whether a study is closed with a look at its binding hours."""
+    return request.engine == "arrays" and request.load_scale == 1.0
+
+
+def scaled(request: StudyRequest) -> list[StudyRequest]:
+    """Return the same study at the other load scales that curtailment wants; none where no need is given."""
+    if request.need is None:
+        return []
+    return [replace(request, load_scale=scale, need=None, regulators="frozen") for scale in SCALES if scale != 1.0]
+
+
+def with_curtailment(result: StudyResult, years: Mapping[float, StudyResult]) -> StudyResult:
+    """Return the result with the curtailment of its need; `years`: the results of `scaled` by load scale."""
+    need = result.request.need
+    if need is None:
+        return result
+    limits = {scale: _limits_of(year) for scale, year in {**years, 1.0: result}.items()}
+    found = curtailment(need, limits, (result.request.import_w, result.request.export_w))
+    return replace(result, closing={**result.closing, "curtailment": found})
+
+
+def _limits_of(result: StudyResult) -> NDArray[np.float64]:
+    return np.array([(hour.import_w, hour.export_w) for hour in result.hours], dtype=np.float64)
 
 
 def study_hours(

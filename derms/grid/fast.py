@@ -46,6 +46,7 @@ class FastEngine:
         circuit.settle(0)
         self.extraction = Extraction(circuit)
         self._references: dict[int, Reference] = {}
+        self._scale = 1.0
 
     def hour_state(self, hour: int, *, load_scale: float = 1.0) -> HourState:
         """Return an hour with its controls settled by OpenDSS; raises NotConverged where the two engines disagree."""
@@ -79,13 +80,15 @@ class FastEngine:
 
     # -- many hours ---------------------------------------------------------------------------------------------
 
-    def year(self, hours: Sequence[int]) -> Iterator[HourGroup]:
+    def year(self, hours: Sequence[int], *, load_scale: float = 1.0) -> Iterator[HourGroup]:
         """Yield the hours in groups of at most sixteen that share a control state, base states solved; in no fixed order.
 
-        OpenDSS is asked for the hours in which a control might act from the compiled state, and only for those.
+        `load_scale` multiplies every load that follows it. OpenDSS is asked for the hours in which a control might act from
+        the compiled state, and only for those.
         """
         self._references.clear()
-        first = self.hour_state(hours[len(hours) // 2])
+        self._scale = load_scale
+        first = self.hour_state(hours[len(hours) // 2], load_scale=load_scale)
         self.circuit.restore_controls(self.circuit.initial_controls)
         self.circuit.solve()
         start = self.extraction.network()
@@ -93,7 +96,7 @@ class FastEngine:
         rest = RestTest(self.circuit, start)
         waiting = list(hours)
         if rest.judges_all and not moving:
-            p, q = self.powers(start, hours[len(hours) // 2])
+            p, q = self.powers(start, hours[len(hours) // 2], load_scale)
             reference = newton(start, p, q, first.volts)
             waiting = []
             for group in self._groups(start, reference, hours):
@@ -110,10 +113,10 @@ class FastEngine:
         pools: dict[int, list[tuple[int, ComplexArray, FloatArray, FloatArray]]] = {}
         networks: dict[int, Network] = {}
         for hour in hours:
-            self.circuit.settle(hour, read=False)
+            self.circuit.settle(hour, load_scale=self._scale, read=False)
             network = self.extraction.network()
             networks[id(network)] = network
-            p, q = self.powers(network, hour) if moving else (np.zeros(0), np.zeros(0))
+            p, q = self.powers(network, hour, self._scale) if moving else (np.zeros(0), np.zeros(0))
             pool = pools.setdefault(id(network), [])
             pool.append((hour, self.extraction.voltages()[network.to_circuit], p, q))
             if len(pool) == WIDTH:
@@ -126,7 +129,7 @@ class FastEngine:
     def _from_pool(self, network: Network, pool: list[tuple[int, ComplexArray, FloatArray, FloatArray]]) -> HourGroup:
         hours = [item[0] for item in pool]
         if id(network) not in self._references:
-            p, q = self.powers(network, hours[0]) if not len(pool[0][2]) else (pool[0][2], pool[0][3])
+            p, q = self.powers(network, hours[0], self._scale) if not len(pool[0][2]) else (pool[0][2], pool[0][3])
             self._references[id(network)] = newton(network, p, q, pool[0][1])
         given = (np.stack([item[2] for item in pool], axis=1), np.stack([item[3] for item in pool], axis=1))
         theirs = np.stack([item[1] for item in pool], axis=1)
@@ -157,7 +160,7 @@ class FastEngine:
                 at = min(lane, len(hours) - 1)
                 p[:, lane], q[:, lane] = given[0][:, at] * inverse, given[1][:, at] * inverse
             elif lane < len(hours):
-                p_scale, q_scale = network.multipliers(hour)
+                p_scale, q_scale = network.multipliers(hour, self._scale)
                 p[:, lane] = network.branches.p_w * p_scale * inverse
                 q[:, lane] = network.branches.q_var * q_scale * inverse
             else:

@@ -62,7 +62,7 @@ def study_hours_on_arrays(
     """
     engine = fast_engine(circuit)
     site_study = SiteStudy(circuit, request, raised)
-    for group in engine.year(hours):
+    for group in engine.year(hours, load_scale=request.load_scale):
         if cancelled is not None and cancelled():
             break
         site_study.add(group)

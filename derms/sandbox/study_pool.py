@@ -10,7 +10,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from derms.errors import Conflict
-from derms.grid.capacity import Slice, StudyRequest, StudyResult, merge, slices
+from derms.grid.capacity import Slice, StudyRequest, StudyResult, closes, merge, scaled, slices, with_curtailment
 from derms.sandbox.feeder_process import FeederProcess
 
 SLICE_S = 900.0
@@ -35,6 +35,20 @@ def run_study(
     again; `on_slice(first_hour, slice)` hears of each new one, from a worker's thread. Raises what the study raises, or
     Conflict when cancelled.
     """
+    whole = _main(text, model_sha256, request, workers, progress, cancelled, kept, on_slice)
+    closed = _closed(text, whole)
+    years = {
+        other.load_scale: _main(text, model_sha256, other, workers, None, cancelled, None, None)
+        for other in scaled(request)
+    }
+    return with_curtailment(closed, years)
+
+
+def _main(
+    text: str, model_sha256: str, request: StudyRequest, workers: int | None, progress: Progress | None,
+    cancelled: Callable[[], bool] | None, kept: Mapping[int, Slice] | None, on_slice: Callable[[int, Slice], None] | None,
+) -> StudyResult:  # fmt: skip
+    """Run the hours of one request, slice by slice, in as many children as there is work for."""
     waiting: SimpleQueue[tuple[int, ...]] = SimpleQueue()
     kept = kept or {}
     parts_to_do = [hours for hours in slices(request.hours) if not _fits(kept.get(hours[0]), hours)]
@@ -74,12 +88,12 @@ def run_study(
         raise Conflict("the study was cancelled", where="study")
     parts = [part for result, _ in results for part in result]
     parts += [kept[hours[0]] for hours in slices(request.hours) if _fits(kept.get(hours[0]), hours)]
-    return _closed(text, merge(request, parts, findings=results[0][1], model_sha256=model_sha256))
+    return merge(request, parts, findings=results[0][1], model_sha256=model_sha256)
 
 
 def _closed(text: str, result: StudyResult) -> StudyResult:
     """Return the result with what is looked at once, at the hours that bind: in a child of its own, when they are known."""
-    if result.request.engine != "arrays":
+    if not closes(result.request):
         return result
     with FeederProcess(text) as feeder:
         arguments = {"request": result.request.to_dict(), "worst": result.worst_hours()}

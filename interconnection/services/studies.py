@@ -15,6 +15,7 @@ from django.utils import timezone
 from derms.errors import Conflict, HeadroomError, InputError
 from derms.grid.capacity import ENGINE_VERSION, Slice, StudyRequest, StudyResult, inputs_sha256
 from derms.grid.criteria import CriteriaSettings
+from derms.grid.curtailment import Need
 from derms.sandbox.study_pool import run_study
 from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services import constraints
@@ -42,13 +43,28 @@ def study_hours(count: int, available: int) -> tuple[int, ...]:
 def build_request(
     version: FeederVersion, bus: str, phases: tuple[int, ...], import_w: int, export_w: int, *, hours: int,
     criteria: CriteriaSettings | None = None, inverter: str = "unity", engine: str = "arrays",
-    regulators: str = "frozen", volt_watt: bool = False,
+    regulators: str = "frozen", volt_watt: bool = False, load_scale: float = 1.0, need: Need | None = None,
 ) -> StudyRequest:  # fmt: skip
     """Return a study request on a stored feeder."""
     return StudyRequest(
         bus.lower(), phases, import_w, export_w, study_hours(hours, version.description["hours"]),
         criteria or CriteriaSettings(), engine=engine, inverter=inverter, regulators=regulators, volt_watt=volt_watt,
+        load_scale=load_scale, need=need,
     )  # fmt: skip
+
+
+def application_need(application: Application) -> Need | None:
+    """Return the weekly need that an application states: its schedule, or its daily energy spread over 17 to 5 h."""
+    table = (application.schedule or {}).get("need_w")
+    leaves = (application.schedule or {}).get("departure_soc") or []
+    departures = tuple((day, hour) for day, row in enumerate(leaves) for hour, soc in enumerate(row) if soc is not None)
+    if table and any(map(any, table)):
+        return Need(tuple(tuple(int(value) for value in row) for row in table), departures=departures)
+    if not application.need_wh_per_day:
+        return None
+    each = min(application.need_wh_per_day // 12, application.import_w)
+    night = tuple(each if hour >= 17 or hour < 5 else 0 for hour in range(24))
+    return Need((night,) * 7, departures=departures or tuple((day, 6) for day in range(7))) if each else None
 
 
 def order_study(

@@ -9,8 +9,10 @@ import pytest
 
 from derms.errors import InputError, NotFound
 from derms.sandbox.warm_children import WarmChildren
+from interconnection.models import Application
 from interconnection.services import what_if
 from interconnection.services.feeders import feeder_version
+from interconnection.services.studies import application_need
 
 pytestmark = pytest.mark.django_db
 
@@ -40,3 +42,23 @@ def test_one_place_is_answered_and_a_killed_child_is_started_again(monkeypatch: 
     assert what_if.newest_version("ieee13") == version
     with pytest.raises(NotFound):
         what_if.newest_version("nowhere")
+
+
+def test_a_whole_year_for_an_application_is_studied_with_its_own_need(application: Application) -> None:
+    version = application.feeder.versions.first()
+    assert version is not None
+    Application.objects.filter(pk=application.pk).update(need_wh_per_day=1_200_000, schedule={})
+    application.refresh_from_db()
+    need = application_need(application)
+    assert need is not None
+    assert sum(need.import_w[0]) == 1_200_000
+    Application.objects.filter(pk=application.pk).update(
+        schedule={
+            "need_w": [[1000] * 24] * 7,
+            "departure_soc": [[0.8 if hour == 5 else None for hour in range(24)]] * 7,
+        }
+    )
+    application.refresh_from_db()
+    need = application_need(application)
+    assert need is not None
+    assert need.departures == tuple((day, 5) for day in range(7))

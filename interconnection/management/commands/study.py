@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from derms.errors import HeadroomError, InputError
 from derms.grid.capacity import REGULATORS
 from derms.grid.criteria import CriteriaSettings
+from derms.grid.curtailment import Need
 from derms.progress import Bar
 from derms.sandbox.study_pool import run_study
 from derms.units import kilowatts_to_watts
@@ -52,6 +53,8 @@ class Command(BaseCommand):
         parser.add_argument("--reach-loss-percent", type=float, help="10 is usual")
         parser.add_argument("--interrupting-percent", type=float, help="of the ratings given; 87.5 is usual")
         parser.add_argument("--interrupting", nargs="*", default=[], metavar="ELEMENT=AMPS")
+        parser.add_argument("--need", help="JSON with import_w (7 x 24), and export_w, departures, years, seed")
+        parser.add_argument("--load-scale", type=float, default=1.0, help="multiplies every load, for a sensitivity")
         parser.add_argument("--engine", choices=["arrays", "opendss"], default="arrays")
         parser.add_argument("--workers", type=int, help="confined children to use; default: one a core")
         parser.add_argument("--folder", help="also write the study as a signed folder that 'replay' can run again")
@@ -100,6 +103,20 @@ class Command(BaseCommand):
             if item["broken_hours"]:
                 used = "" if item["in_use"] else " (not in use)"
                 self.stdout.write(f"{key}: broken in {item['broken_hours']} hours at the limits{used}")
+        for side in ("import", "export"):
+            if side in answer.get("curtailment", {}):
+                item = answer["curtailment"][side]
+                kwh = item["curtailed_kwh"]
+                self.stdout.write(
+                    f"{side}: curtailed {kwh['p50']:g} kWh a year (P50), {kwh['p90']:g} (P90), "
+                    f"{item['percent_p50']:g} and {item['percent_p90']:g} % of the need"
+                )
+                if side == "import":
+                    self.stdout.write(
+                        f"  shifted {item['shifted_kwh']['p50']:g} kWh, lost {item['lost_kwh']['p50']:g} kWh; departures "
+                        f"missed {item['departures_missed']['p50']:g} (P90 {item['departures_missed']['p90']:g}) of "
+                        f"{item['departures']['p50']:g}"
+                    )
         for item in answer.get("protection", []):
             most = "any power" if item["limit_kw"] is None else f"up to {item['limit_kw']:g} kW"
             used = "" if item["in_use"] else " (not in use)"
@@ -137,6 +154,8 @@ class Command(BaseCommand):
             engine=options["engine"],
             regulators=options["regulators"],
             volt_watt=options["volt_watt"],
+            load_scale=options["load_scale"],
+            need=_need(Path(options["need"])) if options["need"] else None,
         )
         if options["folder"]:
             from interconnection.services.study_folder import write
@@ -175,6 +194,16 @@ def _criteria(options: dict[str, Any]) -> CriteriaSettings:
         reach_loss=share_of("reach-loss"), interrupting_share=share_of("interrupting"),
         interrupting_amps=tuple(ratings), upstream_import_w=upstream[0], upstream_export_w=upstream[1],
     )  # fmt: skip
+
+
+def _need(path: Path) -> Need:
+    """Return the fleet's need in a JSON file; raises InputError naming the file."""
+    try:
+        return Need.from_dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("this is no fleet's need", where=path.name, remedy="import_w: 7 lists of 24 watts.") from error
 
 
 def _upstream(path: Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
