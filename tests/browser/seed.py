@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import django
 
@@ -11,6 +13,13 @@ django.setup()
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
 
+from derms.limits import Limit  # noqa: E402
+from interconnection.services.applications import file_application, submit  # noqa: E402
+from interconnection.services.feeders import store_model  # noqa: E402
+from interconnection.services.offers import accept_offer, draft_terms, issue_offer  # noqa: E402
+from interconnection.services.studies import build_request, order_study, perform  # noqa: E402
+from telemetry import services  # noqa: E402
+from tests.app.conftest import MODEL, ask, listed  # noqa: E402
 from tests.browser.conftest import ROLES, password  # noqa: E402
 
 
@@ -21,7 +30,26 @@ def people() -> None:
         user.groups.add(Group.objects.get_or_create(name=role)[0])
 
 
-WHAT = {"people": people}
+def agreement() -> None:
+    """A depot on the shipped IEEE 13 feeder, from application to agreement; its wire ends where nobody answers."""
+    user = get_user_model().objects.get
+    version = store_model(MODEL, "ieee13", actor="seed")
+    listed()
+    filed = submit(
+        file_application(ask(import_w=400_000, export_w=300_000), applicant=user(username="applicant")), actor="x"
+    )
+    request = build_request(version, "671", (1, 2, 3), filed.import_w, filed.export_w, hours=24)
+    study = perform(order_study(version, request, actor="engineer", application=filed).pk, workers=1)
+    drawn = draft_terms(filed, study, starts=date(2026, 1, 1), ends=None)
+    least = Limit(10_000, 0)  # whatever the hour, the certificate holds
+    terms = replace(drawn, firm=least, failsafe=least)
+    offer = issue_offer(filed, study, terms, engineer=user(username="engineer"), approver=user(username="approver"))
+    accept_offer(offer, applicant=user(username="applicant"), typed_name="A. Applicant")
+    services.place_site(terms.site, "sunspec", "127.0.0.1", 9)
+    services.measure_head("ieee13", datetime.now(UTC), 2_500_000.0, 600_000.0)
+
+
+WHAT = {"people": people, "agreement": agreement}
 
 if __name__ == "__main__":
     for word in sys.argv[1:]:
