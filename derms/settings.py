@@ -249,6 +249,11 @@ CACHES = {
 
 # A utility's own rule packs (YAML); one of the same name goes before the shipped one.
 RULE_PACKS = env.str("HEADROOM_RULE_PACKS", default="")
+# DNP3 to sites (manage.py control).
+DNP3_STACK = env.str("HEADROOM_DNP3_STACK", default="yadnp3")
+if DNP3_STACK not in ("yadnp3", "py1815"):
+    raise ImproperlyConfigured("HEADROOM_DNP3_STACK is yadnp3 or py1815")
+DNP3_PROCESSES = env.int("HEADROOM_DNP3_PROCESSES", default=1)  # master processes; a site stays with one, by its name
 
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "/"

@@ -24,8 +24,10 @@ from telemetry.control.settings import ControlSettings
 from telemetry.control.state import HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
+from telemetry.models import SiteEndpoint
 from telemetry.progress import Progress
-from telemetry.protocols.dnp3.master import Dnp3Master
+from telemetry.protocols.dnp3.dialect import OURS, Dialect
+from telemetry.protocols.dnp3.master import Dnp3Pool
 from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.protocols.ports import SitePort
 from telemetry.protocols.sunspec.client import SunSpecSite
@@ -76,9 +78,7 @@ def facts(feeder: str, now: datetime) -> Facts | None:
 class Session:
     """The control of one feeder while its facts stay as they are."""
 
-    def __init__(
-        self, found: Facts, *, cycle_s: float, clock: SystemClock, master: Dnp3Master, stop: asyncio.Event
-    ) -> None:
+    def __init__(self, found: Facts, *, cycle_s: float, clock: SystemClock, master: Dnp3Pool, stop: asyncio.Event) -> None:
         self.facts, self.clock, self.master, self.stop = found, clock, master, stop
         self.feeder, self.cycle_s = found.terms[0].feeder, cycle_s
         self.engine: ControlEngine | None = None
@@ -184,11 +184,13 @@ class Session:
         for item in missing:
             place = found.get(item.site)
             if place is not None:
-                self.engine.ports[item.site] = await self._open(item, place.protocol, place.host, place.port)
+                self.engine.ports[item.site] = await self._open(item, place)
 
-    async def _open(self, item: Terms, protocol: str, host: str, port: int) -> SitePort:
+    async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:
+        protocol, host, port = place.protocol, place.host, place.port
         if protocol == "dnp3":
-            return await self.master.site(item.site, host, port, self.clock)
+            dialect = Dialect.parse(place.device) if place.device else OURS
+            return await self.master.site(item.site, host, port, self.clock, failsafe=item.failsafe, dialect=dialect)
         if protocol == "sunspec":
             return SunSpecSite(item.site, host, port, item.failsafe, self.clock)
         if protocol == "ieee2030_5":

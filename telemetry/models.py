@@ -31,6 +31,7 @@ class SiteEndpoint(models.Model):
     protocol = models.CharField(max_length=16)
     host = models.CharField(max_length=255)
     port = models.PositiveIntegerField()
+    device = models.JSONField(default=dict, blank=True, help_text="What the commissioning test found it to speak.")
 
     class Meta:
         constraints = [models.CheckConstraint(condition=Q(port__gte=1, port__lte=65535), name="a_tcp_port")]

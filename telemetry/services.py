@@ -112,6 +112,11 @@ def _facts(grant: Grant) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def describe_device(site: str, device: dict[str, Any]) -> None:
+    """Store what the commissioning test found a site's device to speak."""
+    SiteEndpoint.objects.filter(site=site).update(device=device)
+
+
 def _row(grant: Grant) -> GrantRow:
     reason = grant.reason
     return GrantRow(

@@ -26,6 +26,7 @@ class Verdict(Enum):
     EXPIRED = "its time to live was over when it arrived"
     FROM_THE_FUTURE = "it answers a stamp that this site has not given yet"
     TOO_HIGH = "above the nameplate"
+    REVOKED = "it answers a stamp from before the last revocation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ class SiteLease:
         self.longest_s = longest_s
         self.order_floor = order_floor
         self._lease: Lease | None = None
+        self._revoked_at = float("-inf")
 
     def offer(self, limit: Limit, *, epoch: int, sequence: int, ttl_s: float, stamp: float, now: float) -> Verdict:
         """Take a grant if it is fresh; `stamp` and `now` are this site's monotonic seconds."""
@@ -68,6 +70,8 @@ class SiteLease:
             return Verdict.OLD
         if stamp > now:
             return Verdict.FROM_THE_FUTURE
+        if stamp <= self._revoked_at:
+            return Verdict.REVOKED
         ends = stamp + min(ttl_s, self.longest_s)
         if now >= ends:
             return Verdict.EXPIRED
@@ -76,6 +80,11 @@ class SiteLease:
         self.order_floor = (epoch, sequence)
         self._lease = Lease(limit, ends, epoch, sequence)
         return Verdict.ACCEPTED
+
+    def revoke(self, now: float) -> None:
+        """End the lease at once: only ever a lowering, so it needs no order; and no grant that was made before it, for
+        a reading from before it, is taken any more, however late it arrives."""
+        self._lease, self._revoked_at = None, now
 
     def lease(self, now: float) -> Lease | None:
         """Return the lease in force at the site's monotonic second `now`, or None."""

@@ -97,3 +97,14 @@ def test_whatever_arrives_the_site_never_acts_on_an_old_limit(sequence: list[tup
         assert in_force.within(NAMEPLATE)
         if now >= ends:
             assert in_force == FAILSAFE
+
+
+@given(st.floats(0, 1e6), st.floats(0, 60), st.floats(0, 120))
+def test_after_a_revocation_nothing_made_before_it_is_taken_however_late(at: float, before: float, after: float) -> None:
+    lease = SiteLease(FAILSAFE, NAMEPLATE, longest_s=60.0)
+    lease.offer(NAMEPLATE, epoch=1, sequence=1, ttl_s=60.0, stamp=at, now=at)
+    lease.revoke(at)
+    assert lease.limit(at) == FAILSAFE
+    late = lease.offer(NAMEPLATE, epoch=9, sequence=9, ttl_s=1e9, stamp=at - before, now=at + after)
+    assert late is not Verdict.ACCEPTED
+    assert lease.limit(at + after) == FAILSAFE

@@ -10,6 +10,7 @@ import signal
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.clock import SystemClock
@@ -17,7 +18,7 @@ from derms.errors import HeadroomError
 from telemetry import lead_services
 from telemetry.control_session import Session, facts
 from telemetry.progress import Progress
-from telemetry.protocols.dnp3.master import Dnp3Master
+from telemetry.protocols.dnp3.master import Dnp3Pool
 
 
 class Command(BaseCommand):
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         for name in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(name, stop.set)
         clock = SystemClock()
-        master: Dnp3Master | None = None
+        master: Dnp3Pool | None = None
         try:
             while not stop.is_set():
                 found = await sync_to_async(facts, thread_sensitive=False)(feeder, clock.now())
@@ -53,7 +54,7 @@ class Command(BaseCommand):
                     self.stderr.write(f"feeder {feeder}: no model or no agreement in force; nothing to control")
                     raise SystemExit(3)
                 if master is None:
-                    master = Dnp3Master()
+                    master = Dnp3Pool(settings.DNP3_PROCESSES, stack=settings.DNP3_STACK)
                     await master.start()
                 session = Session(found, cycle_s=cycle_s, clock=clock, master=master, stop=stop)
                 await session.run()

@@ -14,6 +14,7 @@ from derms.errors import RemoteError
 from derms.limits import Limit
 from telemetry.control.grant import Grant, Quality, Reading
 from telemetry.protocols.dnp3 import points as p
+from telemetry.protocols.dnp3.dialect import OURS, Dialect
 
 ONLINE = 0x01
 BAD_FLAGS = 0x02 | 0x04 | 0x20  # restart, communication lost, over range (analog)
@@ -68,19 +69,27 @@ def stamp_from_raw(raw: int, now: float) -> float:
     return (now_raw - age) / CENTISECONDS
 
 
-def grant_outputs(grant: Grant, ratings: Limit) -> dict[int, int]:
-    """Return the analog outputs of a grant, index → raw. Raises RemoteError for a site that gave no stamp."""
+def grant_outputs(grant: Grant, ratings: Limit, dialect: Dialect = OURS, *, waited_s: float = 0.0) -> dict[int, int]:
+    """Return the analog outputs of a grant, index → raw, for one dialect.
+
+    A device without lease points counts from the write: `waited_s`, the age of the grant, is taken off. Raises RemoteError
+    for a leased site that gave no stamp, and for a device without reversion: nothing would end what it is lent.
+    """
+    import_raw, export_raw = limit_to_raw(grant.limit, ratings)
+    limits = {dialect.import_output: import_raw, dialect.export_output: export_raw}
+    if not dialect.leased:
+        left_s = int(grant.ttl_s - waited_s)
+        if left_s < 1:
+            raise RemoteError("the grant is over before it could be written", where=grant.site)
+        if not dialect.reversion:
+            raise RemoteError(
+                "the device has no reversion", where=grant.site, remedy="It can only hold its failsafe limit."
+            )
+        return {p.AO_REVERSION_S: left_s} | limits
     if grant.stamp is None:
         raise RemoteError("the site gives no stamp to answer", where=grant.site, remedy="Poll its lease points.")
-    import_raw, export_raw = limit_to_raw(grant.limit, ratings)
-    outputs = {
-        p.AO_REVERSION_S: int(grant.ttl_s),
-        p.AO_IMPORT_LIMIT: import_raw,
-        p.AO_EXPORT_LIMIT: export_raw,
-        p.AO_STAMP: int(grant.stamp),
-        p.AO_EPOCH: grant.epoch,
-        p.AO_SEQUENCE: grant.sequence,
-    }
+    outputs = {p.AO_REVERSION_S: int(grant.ttl_s)} | limits
+    outputs |= {p.AO_STAMP: int(grant.stamp), p.AO_EPOCH: grant.epoch, p.AO_SEQUENCE: grant.sequence}
     return outputs | {p.AO_CHECK: check_of(outputs)}
 
 
@@ -94,22 +103,33 @@ def check_of(outputs: Mapping[int, int]) -> int:
 
 
 def ratings(analogs: Mapping[int, Value]) -> Limit:
-    """Return the site's nameplate from AI5 (charge, negative) and AI4 (generation)."""
-    return Limit.of(abs(_good(analogs, p.AI_CHARGE_RATING_W)), abs(_good(analogs, p.AI_GENERATION_RATING_W)))
+    """Return what the device's percentages count from: its settings AI33 and AI32 where served, else its ratings."""
+    charge, generation = (
+        setting if setting is not None and setting.good and setting.raw else _need(analogs, rating)
+        for setting, rating in (
+            (analogs.get(p.AI_CHARGE_MOST_W), p.AI_CHARGE_RATING_W),
+            (analogs.get(p.AI_GENERATION_MOST_W), p.AI_GENERATION_RATING_W),
+        )
+    )
+    return Limit.of(abs(charge.raw), abs(generation.raw))
 
 
-def reading(site: str, analogs: Mapping[int, Value], binaries: Mapping[int, Value], received: float) -> Reading:
+def reading(
+    site: str, analogs: Mapping[int, Value], binaries: Mapping[int, Value], received: float, dialect: Dialect = OURS
+) -> Reading:
     """Return a Reading from one poll's points; raises RemoteError when a point is missing.
 
-    The stamp stays in the wire's counts (centiseconds): only the site needs to understand it.
+    The stamp stays in the wire's counts (centiseconds): only the site needs to understand it. A device without lease
+    points is at its failsafe when its limit is not enabled (BI69): what that is worth, commissioning has shown.
     """
-    needed = (
-        p.AI_POWER_W, p.AI_IMPORT_LIMIT_IN_FORCE, p.AI_EXPORT_LIMIT_IN_FORCE, p.AI_STAMP, p.AI_CHARGE_RATING_W,
+    needed = [
+        p.AI_POWER_W, p.AI_IMPORT_LIMIT_IN_FORCE, p.AI_EXPORT_LIMIT_IN_FORCE, p.AI_CHARGE_RATING_W,
         p.AI_GENERATION_RATING_W,
-    )  # fmt: skip
+    ]  # fmt: skip
+    if dialect.leased:
+        needed.append(p.AI_STAMP)
     good = all(index in analogs and analogs[index].good for index in needed)
     nameplate = ratings(analogs)
-    failsafe = binaries.get(p.BI_IN_FAILSAFE)
     epoch = int(_any(analogs, p.AI_EPOCH_IN_FORCE, -1.0))
     sequence = int(_any(analogs, p.AI_SEQUENCE_IN_FORCE, -1.0))
     return Reading(
@@ -119,24 +139,43 @@ def reading(site: str, analogs: Mapping[int, Value], binaries: Mapping[int, Valu
         reactive_var=-_any(analogs, p.AI_REACTIVE_VAR, 0.0),
         voltage_pu=_any(analogs, p.AI_VOLTAGE, 0.0) / 10_000.0 or None,
         limit_in_force=limit_from_raw(
-            int(_good(analogs, p.AI_IMPORT_LIMIT_IN_FORCE)), int(_good(analogs, p.AI_EXPORT_LIMIT_IN_FORCE)), nameplate
+            int(_good(analogs, dialect.import_mirror)), int(_good(analogs, dialect.export_mirror)), nameplate
         ),
-        in_failsafe=bool(failsafe.raw) if failsafe is not None else None,
-        state_of_charge_percent=_any(analogs, p.AI_STATE_OF_CHARGE, 0.0) / 10.0,
-        available_import_w=-_any(analogs, p.AI_AVAILABLE_CHARGE_W, 0.0),
+        in_failsafe=_in_failsafe(binaries, dialect),
+        state_of_charge_percent=_percent(analogs.get(p.AI_STATE_OF_CHARGE)),
+        available_import_w=_negative(analogs.get(p.AI_AVAILABLE_CHARGE_W)),
         available_export_w=_any(analogs, p.AI_AVAILABLE_GENERATION_W, 0.0),
-        stamp=_good(analogs, p.AI_STAMP),
+        stamp=_good(analogs, p.AI_STAMP) if dialect.leased else None,
         epoch=epoch if epoch >= 0 else None,
         sequence=sequence if sequence >= 0 else None,
         quality=Quality.GOOD if good else Quality.BAD,
     )
 
 
-def _good(analogs: Mapping[int, Value], index: int) -> float:
+def _in_failsafe(binaries: Mapping[int, Value], dialect: Dialect) -> bool | None:
+    value = binaries.get(p.BI_IN_FAILSAFE if dialect.leased else p.BI_LIMIT_ENABLED)
+    if value is None:
+        return None
+    return bool(value.raw) is dialect.leased
+
+
+def _percent(value: Value | None) -> float | None:
+    return value.raw / 10.0 if value is not None and value.good else None
+
+
+def _negative(value: Value | None) -> float | None:
+    return -value.raw if value is not None and value.good else None
+
+
+def _need(analogs: Mapping[int, Value], index: int) -> Value:
     value = analogs.get(index)
     if value is None:
         raise RemoteError(f"AI{index} did not come", where="DNP3", remedy="Check the site's point map.")
-    return value.raw
+    return value
+
+
+def _good(analogs: Mapping[int, Value], index: int) -> float:
+    return _need(analogs, index).raw
 
 
 def _any(analogs: Mapping[int, Value], index: int, default: float) -> float:

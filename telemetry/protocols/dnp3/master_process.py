@@ -38,6 +38,12 @@ class _Site:
     analogs: dict[int, tuple[float, int]] = field(default_factory=dict)
     binaries: dict[int, tuple[float, int]] = field(default_factory=dict)
     left: list[tuple[str, int, int]] = field(default_factory=list)
+    poll: tuple[tuple[int, int, int, int], ...] = ()
+    identity: dict[int, tuple[float, int]] = field(default_factory=dict)
+    ready: bool = False
+    settling: bool = False
+    is_open: bool = False
+    session: int = 0
     requests: int = 0
 
 
@@ -90,14 +96,23 @@ class _Application(dnp3.IMasterApplication):  # type: ignore[misc]
         """Nothing to do."""
 
     def OnTaskComplete(self, info: Any) -> None:
-        """Pass on the end of a user's scan."""
+        """Pass on the end of a user's scan, and that the device said it had restarted."""
         if info.type == dnp3.MasterTaskType.USER_TASK:
             self._events.put(("scan", (self._site, info.result.name)))
+        elif info.type == dnp3.MasterTaskType.CLEAR_RESTART:
+            self._events.put(("restart", self._site))
 
 
 class _Listener(dnp3.IChannelListener):  # type: ignore[misc]
+    """Hears of connections; only puts that into the queue."""
+
+    def __init__(self, site: str, events: SimpleQueue[Event]) -> None:
+        super().__init__()
+        self._site, self._events = site, events
+
     def OnStateChange(self, state: Any) -> None:
-        """Nothing to do: a request on a closed channel fails by itself."""
+        """A request on a closed channel fails by itself; the next one waits for the integrity poll."""
+        self._events.put(("link", (self._site, state == dnp3.ChannelState.OPEN)))
 
 
 class MasterProcess:
@@ -107,6 +122,7 @@ class MasterProcess:
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._manager = dnp3.DNP3Manager(2)
         self._sites: dict[str, _Site] = {}
+        self._channels = 0
 
     def run(self) -> None:
         """Serve until standard input ends."""
@@ -130,15 +146,42 @@ class MasterProcess:
     def _handle(self, kind: str, what: Any) -> None:
         if kind == "request":
             self._request(what)
+        elif (what if isinstance(what, str) else what[0]) not in self._sites:
+            return  # it was removed
         elif kind == "values":
             name, group, found = what
             site = self._sites[name]
             target = site.analogs if group == "analog" else site.binaries
             target.update({index: (value, flags) for index, value, flags in found})
+            if group == "analog" and not site.ready:
+                site.identity.update({index: (value, flags) for index, value, flags in found if index in p.IDENTITY})
+        elif kind == "link":
+            self._link(*what)
+        elif kind == "restart":
+            self._sites[what].session += 1
         elif kind == "scan":
             self._scanned(*what)
         elif kind == "operated":
             self._operated(*what)
+
+    def _link(self, name: str, is_open: bool) -> None:
+        """After each connection an integrity poll: the stack makes one by itself only when the device says it restarted."""
+        site = self._sites[name]
+        site.ready, site.settling, site.is_open = False, False, is_open
+        self._settle(site)
+
+    def _settle(self, site: _Site) -> None:
+        if site.is_open and not site.settling and site.request is None:
+            site.settling = True
+            site.requests += 1
+            site.master.ScanClasses(dnp3.ClassField.AllClasses(), site.handlers[0])
+
+    def _settled(self, name: str, done: bool) -> None:
+        site = self._sites[name]
+        site.settling = False
+        if done and site.is_open:
+            site.session += 1
+            site.ready = True
 
     def _request(self, request: dict[str, Any]) -> None:
         name = request["site"]
@@ -149,24 +192,31 @@ class MasterProcess:
         site = self._sites.get(name)
         if site is None:
             self._answer(request, {"ok": False, "why": "unknown site"})
+        elif request["do"] == "remove":
+            self._remove(site)
+            self._answer(request, {"ok": True})
         elif site.request is not None:
             self._answer(request, {"ok": False, "why": "busy"})
+        elif not site.ready:
+            self._answer(request, {"ok": False, "why": "FAILURE_NO_COMMS: no integrity poll yet"})
+            self._settle(site)
         elif request["do"] == "read":
             site.request, site.analogs, site.binaries = request, {}, {}
             site.requests += 1
-            site.master.Scan([dnp3.Header.Range16(*item) for item in p.POLL], site.handlers[0])
+            site.master.Scan([dnp3.Header.Range16(*item) for item in site.poll], site.handlers[0])
         elif request["do"] == "operate":
             site.request = request
             site.left = [(str(kind), int(index), int(value)) for kind, index, value in request["points"]]
             self._next_control(site)
 
     def _add(self, request: dict[str, Any]) -> _Site:
-        site = _Site(request["site"], int(request["timeout_ms"]))
+        site = _Site(request["site"], int(request["timeout_ms"]), poll=tuple(tuple(item) for item in request["poll"]))
         retry = dnp3.ChannelRetry(dnp3.TimeDuration.Milliseconds(100), dnp3.TimeDuration.Seconds(2))
         endpoint = dnp3.IPEndpoint(request["host"], int(request["port"]))
-        listener = _Listener()
+        listener = _Listener(site.name, self._events)
+        self._channels += 1
         site.channel = self._manager.AddTCPClient(
-            site.name,
+            f"{site.name} {self._channels}",
             dnp3.levels.NOTHING,
             retry,
             [endpoint],
@@ -185,11 +235,31 @@ class MasterProcess:
         site.master.Enable()
         return site
 
+    def _remove(self, site: _Site) -> None:
+        """Close one association; what its callbacks still put into the queue finds no site any more."""
+        del self._sites[site.name]
+        if site.request is not None:
+            self._finish(site, {"ok": False, "why": "removed"})
+        site.master.Shutdown()
+        site.channel.Shutdown()
+
     def _scanned(self, name: str, result: str) -> None:
         site = self._sites[name]
+        if site.settling and site.request is None:
+            self._settled(name, result == "SUCCESS")
+            return
         if site.request is None or site.request["do"] != "read":
             return
-        self._finish(site, {"ok": result == "SUCCESS", "why": result, "analogs": site.analogs, "binaries": site.binaries})
+        self._finish(
+            site,
+            {
+                "ok": result == "SUCCESS",
+                "why": result,
+                "analogs": site.analogs,
+                "binaries": site.binaries,
+                "identity": site.identity,
+            },
+        )
 
     def _next_control(self, site: _Site) -> None:
         kind, index, value = site.left[0]
@@ -230,7 +300,7 @@ class MasterProcess:
     def _finish(self, site: _Site, answer: dict[str, Any]) -> None:
         request, site.request = site.request, None
         assert request is not None
-        self._answer(request, answer | {"requests": site.requests})
+        self._answer(request, answer | {"requests": site.requests, "session": site.session})
 
     def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps({"id": request["id"], **answer}) + "\n")

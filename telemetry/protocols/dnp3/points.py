@@ -14,6 +14,8 @@ AI_GENERATION_RATING_W: Final = 4
 AI_CHARGE_RATING_W: Final = 5  # stated negative
 AI_AVAILABLE_GENERATION_W: Final = 43
 AI_AVAILABLE_CHARGE_W: Final = 44  # stated negative
+AI_GENERATION_MOST_W: Final = 32  # the setting that percentages count from, where it is served
+AI_CHARGE_MOST_W: Final = 33  # likewise, stated negative
 AI_STATE_OF_CHARGE: Final = 47  # 0.1 %
 AI_IMPORT_LIMIT_IN_FORCE: Final = 148  # per mille of the charge rating
 AI_EXPORT_LIMIT_IN_FORCE: Final = 149  # per mille of the generation rating
@@ -27,6 +29,9 @@ AI_SEQUENCE_IN_FORCE: Final = 50002
 BI_LIMIT_ENABLED: Final = 69
 BI_IN_FAILSAFE: Final = 50000
 # Analog outputs
+AO_PRIORITY: Final = 82
+AO_WINDOW_S: Final = 83
+AO_RAMP_S: Final = 84
 AO_REVERSION_S: Final = 85
 AO_IMPORT_LIMIT: Final = 87
 AO_EXPORT_LIMIT: Final = 88
@@ -55,6 +60,16 @@ POLL: Final = (
     (30, 1, AI_VOLTAGE, AI_VOLTAGE),
     (30, 1, AI_STAMP, AI_SEQUENCE_IN_FORCE),
     (1, 2, BI_IN_FAILSAFE, BI_IN_FAILSAFE),
+)
+# What an integrity poll tells of who answers.
+IDENTITY: Final = (AI_EDITION, AI_GENERATION_RATING_W, AI_CHARGE_RATING_W)
+# Of a device without lease points: its edition and its own limit's state instead.
+POLL_STANDARD: Final = (
+    (30, 1, AI_EDITION, AI_EDITION),
+    (30, 1, AI_GENERATION_RATING_W, AI_CHARGE_RATING_W),
+    (30, 1, AI_IMPORT_LIMIT_IN_FORCE, AI_EXPORT_LIMIT_IN_FORCE),
+    (30, 1, AI_POWER_W, AI_POWER_W),
+    (1, 2, BI_LIMIT_ENABLED, BI_LIMIT_ENABLED),
 )
 
 
