@@ -58,6 +58,8 @@ class Terms:
     """Twelve rows of 24: the ceiling by month and hour of day, never below firm, never above flexible; empty: none."""
     schedule_zone: str = "UTC"
     """The zone whose months and hours the schedule counts (IANA name)."""
+    inverter: str = "unity"
+    """What the site's inverters must do, as the study assumed it: a key of `derms.grid.capacity.INVERTERS`."""
 
     def __post_init__(self) -> None:
         if not self.firm.within(self.flexible):
@@ -115,6 +117,8 @@ class Terms:
         plain = asdict(self)
         if not self.schedule:  # terms without one keep the form, and the hash, that they had before schedules were
             del plain["schedule"], plain["schedule_zone"]
+        if self.inverter == "unity":
+            del plain["inverter"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str).encode()
 
     def sha256(self) -> str:

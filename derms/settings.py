@@ -266,6 +266,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 USE_TZ = True
 TIME_ZONE = "UTC"
+UTILITY_NAME = env.str("HEADROOM_UTILITY_NAME", default="Demonstration utility")  # on letters and pages
 DISPLAY_TIME_ZONE = env.str("HEADROOM_TIME_ZONE", default="UTC")
 
 STATIC_URL = "static/"

@@ -13,6 +13,10 @@ from derms.agreement import Terms
 from interconnection import study_page
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "letter" / "offer.typ"
+INVERTER_WORDS = {
+    "volt_var_a": "the volt-var curve of IEEE 1547-2018 category A",
+    "volt_var_b": "the volt-var curve of IEEE 1547-2018 category B",
+}  # fmt: skip
 PROTOCOL_WORDS = {"dnp3": "DNP3", "sunspec": "SunSpec Modbus", "ieee2030_5": "IEEE 2030.5"}
 
 
@@ -47,7 +51,19 @@ def sentences(terms: Terms) -> list[str]:
         f"it falls by itself to {kilowatts(safe.import_w)} kW in and {kilowatts(safe.export_w)} kW out when no fresh limit "
         f"has reached it for {terms.lease_s} s;",
         f"it reports its power every {terms.telemetry_s} s over {wire}.",
+        *_more(terms),
     ]
+
+
+def _more(terms: Terms) -> list[str]:
+    found = []
+    if terms.inverter != "unity":
+        found.append(f"its inverters follow {INVERTER_WORDS.get(terms.inverter, terms.inverter)}.")
+    if terms.schedule:
+        found.append(
+            f"in each month and hour of day it stays within the schedule of the signed terms ({terms.schedule_zone} time)."
+        )
+    return found
 
 
 def expected(terms: Terms) -> list[str]:

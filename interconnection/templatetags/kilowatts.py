@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from django import template
 
 register = template.Library()
@@ -33,3 +37,15 @@ def figure(value: float | None) -> str:
 def spaced(text: str) -> str:
     """Return a program's name as words: underscores become spaces."""
     return str(text).replace("_", " ")
+
+
+@register.filter
+def at(table: Mapping[Any, Any], key: Any) -> Any:
+    """Return a table's entry for a key, nothing when it has none."""
+    return table.get(key)
+
+
+@register.filter
+def days_until(start: datetime, end: datetime) -> int:
+    """Return whole days between two moments."""
+    return (end - start).days

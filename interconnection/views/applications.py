@@ -1,38 +1,73 @@
-"""Pages of the planning desk."""
+"""The queue board, the search, one application and what people do with it."""
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import date
 from typing import Any
 
-from django.contrib import messages
-from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils import timezone
 
 from derms.access import SIGNED_IN, access
-from derms.errors import HeadroomError, NotFound
-from interconnection import queries, roles, study_page
+from derms.errors import HeadroomError
+from interconnection import application_page, board, letter, queries, roles, states, study_page
 from interconnection.api import order
 from interconnection.forms import ApplicationForm
-from interconnection.models import Study
+from interconnection.models import Offer, Study
 from interconnection.services import applications as application_services
-from interconnection.services import offers as offer_services
-
-
-def _application(request: HttpRequest, number: int) -> Any:
-    try:
-        return queries.application(request.user, number)
-    except NotFound as error:
-        raise Http404 from error
+from interconnection.services import commissioning
+from interconnection.views.common import or_404, page_of, told
 
 
 @access(get=SIGNED_IN)
 def queue(request: HttpRequest) -> HttpResponse:
-    """All applications that the user may see, newest first."""
-    page = Paginator(queries.applications(request.user), 50).get_page(request.GET.get("page"))
-    return render(request, "interconnection/queue.html", {"page": page, "may_file": _may_file(request)})
+    """The board: applications by stage, with who does what next."""
+    stage, text, order = (request.GET.get(name, "")[:100] for name in ("stage", "q", "order"))
+    found = board.rows(request.user, stage=stage, text=text, order=order)
+    context = {
+        "page": page_of(found, request), "stage": stage, "q": text, "order": order or "newest",
+        "orders": list(board.ORDERS),
+        "tabs": [(name, name or "all", count) for name, count in board.counts(request.user).items()],
+        "next": board.NEXT, "may_file": _may_file(request), "now": timezone.now(),
+    }  # fmt: skip
+    return render(request, "interconnection/queue.html", context)
+
+
+@access(get=SIGNED_IN)
+def queue_csv(request: HttpRequest) -> HttpResponse:
+    """The board's rows as CSV, with the same filters."""
+    stage, text, order = (request.GET.get(name, "")[:100] for name in ("stage", "q", "order"))
+    answer = HttpResponse(content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = 'attachment; filename="applications.csv"'
+    writer = csv.writer(answer)
+    writer.writerow(
+        ["reference", "site", "applicant", "feeder", "bus", "import_kw", "export_kw", "chargers", "state", "filed"]
+    )
+    for row in board.rows(request.user, stage=stage, text=text, order=order).iterator(chunk_size=500):
+        cells = [row.reference, row.name, str(row.applicant), row.feeder.name, row.bus, row.import_w / 1000,
+                 row.export_w / 1000, row.charger_count, row.state, row.created.isoformat()]  # fmt: skip
+        writer.writerow([_harmless(cell) for cell in cells])
+    return answer
+
+
+def _harmless(cell: Any) -> Any:
+    """Return a cell that no spreadsheet takes for a formula."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+@access(get=SIGNED_IN)
+def search(request: HttpRequest) -> HttpResponse:
+    """What a text names; a single application opens at once."""
+    text = request.GET.get("q", "")
+    found = board.search(request.user, text)
+    if len(found) == 1 and found[0].kind == "application":
+        return redirect("application", number=found[0].arguments[0])
+    hits = [(hit, reverse(hit.url, args=hit.arguments)) for hit in found]
+    return render(request, "interconnection/search.html", {"q": text, "hits": hits})
 
 
 def _may_file(request: HttpRequest) -> bool:
@@ -41,91 +76,124 @@ def _may_file(request: HttpRequest) -> bool:
 
 @access(get=(roles.APPLICANT, roles.ENGINEER), post=(roles.APPLICANT, roles.ENGINEER))
 def new_application(request: HttpRequest) -> HttpResponse:
-    """File an application."""
+    """File an application and hand it in."""
     form = ApplicationForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:
-            application = application_services.file_application(form.request(), applicant=request.user)
-            application_services.submit(application, actor=str(request.user))
-            return redirect("application", number=application.pk)
+            found = application_services.file_application(form.request(), applicant=request.user)
+            application_services.submit(found, actor=str(request.user))
+            return redirect("application", number=found.pk)
         except HeadroomError as error:
-            field = error.where if error.where in form.fields else None
-            form.add_error(field, f"{error.what}. {error.remedy}".strip())
+            _blame(form, error)
     return render(request, "interconnection/new.html", {"form": form})
+
+
+@access(get=(roles.APPLICANT, roles.ENGINEER), post=(roles.APPLICANT, roles.ENGINEER))
+def amend_application(request: HttpRequest, number: int) -> HttpResponse:
+    """Store a new version of an application; a material change costs its place, and the page says so."""
+    found = or_404(queries.application, request.user, number)
+    before = application_services.current_request(found)
+    form = ApplicationForm(request.POST or None, before=before)
+    if request.method == "POST" and form.is_valid():
+        try:
+            application_services.amend(found, form.request(), by=request.user, cause=request.POST.get("cause", "")[:200])
+            if found.state == states.SUBMITTED:
+                application_services.submit(found, actor=str(request.user))
+            return redirect("application", number=number)
+        except HeadroomError as error:
+            _blame(form, error)
+    return render(request, "interconnection/new.html", {"form": form, "application": found})
+
+
+def _blame(form: ApplicationForm, error: HeadroomError) -> None:
+    field = error.where if error.where in form.fields else None
+    form.add_error(field, f"{error.what}. {error.remedy}".strip())
 
 
 @access(get=SIGNED_IN)
 def application(request: HttpRequest, number: int) -> HttpResponse:
-    """One application with its newest study and offer."""
-    found = _application(request, number)
-    study = found.studies.first()
-    answer = json.loads(study.result) if study and study.status == Study.DONE else None
-    context = {
+    """One application: both tracks, what is missing, studies, offers, commissioning, versions, history."""
+    found = or_404(queries.application, request.user, number)
+    offers = list(found.offers.select_related("study", "prepared_by", "issued_by", "agreement"))
+    if not roles.sees_all(request.user):
+        offers = [offer for offer in offers if offer.issued is not None]
+    studies = list(queries.studies(request.user).filter(application=found)[:10])
+    done = next((study for study in studies if study.status == Study.DONE), None)
+    answer = json.loads(Study.objects.values_list("result", flat=True).get(pk=done.pk)) if done else None
+    context: dict[str, Any] = {
         "application": found,
-        "study": study,
-        "answer": answer,
+        "asked": application_services.current_request(found),
+        "steps": application_page.steps(found.state),
+        "next": board.NEXT.get(found.state),
+        "actions": application_page.plain_actions(found, request.user),
+        "studies": studies,
+        "running": next((study for study in studies if study.status in (Study.QUEUED, Study.RUNNING)), None),
+        "done": done,
         "sides": study_page.sides(answer) if answer else [],
-        "offer": found.offers.select_related("study").first(),
+        "offers": offers,
+        "offer": next((offer for offer in offers if offer.status in (Offer.PREPARED, Offer.OPEN, Offer.ACCEPTED)), None),
+        "results": found.commissioning_results.select_related("recorded_by", "witnessed_by")[:10],
+        "versions": application_page.versions(found),
         "events": found.events.all(),
         "engineer": roles.has(request.user, roles.ENGINEER),
         "approver": roles.has(request.user, roles.APPROVER),
         "owner": found.applicant_id == request.user.pk,
         "gaps": application_services.find_gaps(found) if found.state in ("draft", "submitted") else [],
+        "may_study": "study" in states.actions(found.state),
+        "may_amend": found.state in (states.DRAFT, states.SUBMITTED, *states.QUEUED),
     }
+    if context["offer"]:
+        terms = context["offer"].terms
+        context |= {"sentences": letter.sentences(terms), "expected": letter.expected(terms)}
+    if context["running"]:
+        context |= {
+            "study": context["running"],
+            "progress": queries.progress(context["running"], timezone.now()),
+            "over": False,
+        }
     return render(request, "interconnection/application.html", context)
+
+
+@access(post=(roles.APPLICANT, roles.ENGINEER))
+def submit_application(request: HttpRequest, number: int) -> HttpResponse:
+    """Hand a draft in, or look again for what is missing."""
+    found = or_404(queries.application, request.user, number)
+    with told(request):
+        application_services.submit(found, actor=str(request.user))
+    return redirect("application", number=number)
+
+
+@access(post=(roles.ENGINEER,))
+def deem_complete(request: HttpRequest, number: int) -> HttpResponse:
+    """Find an application complete, waiving what the engineer names with a reason."""
+    found = or_404(queries.application, request.user, number)
+    with told(request):
+        application_services.deem_complete(
+            found, by=request.user, waived=request.POST.getlist("waived"), reason=request.POST.get("reason", "")[:500]
+        )
+    return redirect("application", number=number)
+
+
+@access(post=(roles.APPLICANT, roles.ENGINEER, roles.APPROVER, roles.OPERATOR))
+def act_on_application(request: HttpRequest, number: int) -> HttpResponse:
+    """Take an action of the table that needs at most a reason; the service says who may."""
+    found = or_404(queries.application, request.user, number)
+    action = request.POST.get("action", "")
+    with told(request):
+        if action in ("permit", "resume"):
+            commissioning.permit(found, by=request.user)
+        else:
+            application_services.act(found, action, by=request.user, reason=request.POST.get("reason", "")[:500])
+    return redirect("application", number=number)
 
 
 @access(post=(roles.ENGINEER,))
 def start_study(request: HttpRequest, number: int) -> HttpResponse:
     """Order a study of all hours, or a quick one."""
-    found = _application(request, number)
-    try:
-        order(found, 288 if request.POST.get("quick") else 8760, request.user)
-    except HeadroomError as error:
-        messages.error(request, f"{error.what}. {error.remedy}")
-    return redirect("application", number=number)
-
-
-@access(post=(roles.ENGINEER,))
-def issue_offer(request: HttpRequest, number: int) -> HttpResponse:
-    """Prepare the offer that the newest study supports; a second person issues it."""
-    found = _application(request, number)
-    study = found.studies.filter(status=Study.DONE).first()
-    try:
-        if study is None:
-            raise NotFound("there is no study to offer from", where="study", remedy="Run one first.")
-        terms = offer_services.draft_terms(found, study, starts=found.wanted, ends=None)
-        offer_services.prepare_offer(found, study, terms, engineer=request.user)
-    except HeadroomError as error:
-        messages.error(request, f"{error.what}. {error.remedy}")
-    return redirect("application", number=number)
-
-
-@access(post=(roles.APPROVER,))
-def approve_offer(request: HttpRequest, number: int) -> HttpResponse:
-    """Issue the offer that waits, as the second person."""
-    found = _application(request, number)
-    offer = found.offers.filter(sha256=request.POST.get("sha256", "")).first()
-    try:
-        if offer is None:
-            raise NotFound("this offer is not there", where="offer", remedy="Read the page again.")
-        offer_services.approve_offer(offer, approver=request.user)
-    except HeadroomError as error:
-        messages.error(request, f"{error.what}. {error.remedy}")
-    return redirect("application", number=number)
-
-
-@access(post=(roles.APPLICANT,))
-def accept_offer(request: HttpRequest, number: int) -> HttpResponse:
-    """Accept the open offer."""
-    found = _application(request, number)
-    offer = found.offers.filter(sha256=request.POST.get("sha256", "")).first()
-    try:
-        if offer is None:
-            raise NotFound("this offer is not there", where="offer", remedy="Read the page again.")
-        offer_services.accept_offer(offer, applicant=request.user, typed_name=request.POST.get("typed_name", ""))
-    except HeadroomError as error:
-        messages.error(request, f"{error.what}. {error.remedy}")
+    found = or_404(queries.application, request.user, number)
+    with told(request):
+        study = order(found, 288 if request.POST.get("quick") else 8760, request.user)
+        return redirect("study", number=study.pk)
     return redirect("application", number=number)
 
 
@@ -139,9 +207,6 @@ def feeders(request: HttpRequest) -> HttpResponse:
 @access(get=SIGNED_IN)
 def feeder(request: HttpRequest, name: str) -> HttpResponse:
     """One feeder with its findings."""
-    try:
-        found = queries.feeder(name)
-    except NotFound as error:
-        raise Http404 from error
+    found = or_404(queries.feeder, name)
     version = found.versions.all()[0]
     return render(request, "interconnection/feeder.html", {"feeder": found, "version": version})

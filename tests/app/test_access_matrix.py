@@ -149,7 +149,7 @@ def plain(answer: HttpResponse, key: object) -> str:
 def test_the_administrator_runs_accounts_and_controls_nothing(world: World) -> None:
     """failsafe.md: the administrator has no control rights, and reads no case."""
     administrator = client(world, ADMINISTRATOR)
-    for name in ("application", "start-study", "issue-offer", "accept-offer", "operations"):
+    for name in ("application", "start-study", "edit-offer", "accept-offer", "operations"):
         row = ROWS[name]
         for method in METHODS:
             if getattr(row, method):
