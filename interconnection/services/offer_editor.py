@@ -80,7 +80,8 @@ def draft(application: Application, study: Study, option: Option, *, today: date
     return Edit(
         kind=option.kind, firm=option.firm, flexible=option.flexible, failsafe=option.firm.meet(terms.failsafe),
         ramp_w_per_s=terms.ramp_w_per_s, response_s=terms.response_s, telemetry_s=terms.telemetry_s, lease_s=terms.lease_s,
-        cap_hours=min(8760, cut.cap_hours) if dynamic else 0, cap_energy_percent=min(100.0, cut.cap_energy_percent) if dynamic else 0.0,
+        cap_hours=min(8760, cut.cap_hours) if dynamic else 0,
+        cap_energy_percent=min(100.0, cut.cap_energy_percent) if dynamic else 0.0,
         starts=starts, ends=None, valid_until=(today or timezone.localdate()) + timedelta(days=VALID_DAYS),
         grids=option.schedule or {side: offer_options.flat(getattr(option.flexible, f"{side}_w")) for side in SIDES},
     )  # fmt: skip
