@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 import sunspec2.modbus.client as reference
 
-from derms.clock import VirtualClock
+from derms.clock import SystemClock, VirtualClock
 from derms.errors import InputError, RemoteError
 from derms.limits import Limit
 from telemetry.control.grant import Grant, Outcome, Quality, Reason
 from telemetry.protocols.sunspec.client import SunSpecSite
 from telemetry.protocols.sunspec.device import SunSpecSiteServer, serve_sunspec
+from tests.conftest import shared_path
 from tests.wire.device import Device
+from tests.wire.test_scada import free_port
 
 pytestmark = pytest.mark.wire
 FAILSAFE, NAMEPLATE = Limit(5_000, 0), Limit(60_000, 60_000)
@@ -100,3 +103,61 @@ async def test_silence_is_an_error_and_the_device_is_scanned_anew_when_it_return
 async def test_it_does_not_listen_on_every_address() -> None:
     with pytest.raises(InputError):
         await serve_sunspec(Device(), "0.0.0.0")
+
+
+async def test_a_device_that_stays_away_is_left_alone_for_a_bounded_while(bench: Bench) -> None:
+    """Each failed connection waits longer, at most 15 s; a silent device does not cost every cycle a time-out."""
+    clock = bench.port._clock
+    assert isinstance(clock, VirtualClock)
+    await bench.server.close()
+    bench.port._drop()
+    connections = 0
+    real = bench.port._client.connect
+
+    async def counted() -> bool:
+        nonlocal connections
+        connections += 1
+        return bool(await real())
+
+    bench.port._client.connect = counted  # type: ignore[method-assign]
+    for _ in range(60):
+        with pytest.raises(RemoteError):
+            await bench.port.read()
+        clock.advance(1.0)
+    assert 5 <= connections <= 9
+
+
+async def test_our_client_holds_the_kits_charger_and_its_reversion_ends_the_hold() -> None:
+    """The kit's own simulated charger, in a process of its own: it follows, is read back, and falls back when we stop."""
+    simulator, number = shared_path("kits/sunspec/sim_v2g.py"), free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", str(simulator), "--port", str(number), stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    await process.stdout.readline()
+    port = SunSpecSite("v2g", "127.0.0.1", number, Limit(2_000, 0), SystemClock())
+    try:
+        for _ in range(50):
+            try:
+                await port.read()
+                break
+            except RemoteError:
+                await asyncio.sleep(0.1)
+        now = SystemClock().monotonic()
+        grant = Grant("v2g", Limit(7_000, 5_000), 1, 1, now, 2.9, None, Reason("thermal", "line.head", 1.0, "1-1"))
+        answer = await port.publish(grant)
+        assert answer.outcome is Outcome.ACKNOWLEDGED, answer
+        assert answer.in_force is not None
+        assert answer.in_force.within(Limit(7_000, 5_000))
+        assert answer.in_force.import_w == 7_000
+        await asyncio.sleep(0.5)
+        reading = await port.read()
+        assert (reading.power_w, reading.in_failsafe) == (7_000.0, False)
+        await asyncio.sleep(2.6)
+        reading = await port.read()
+        assert (reading.power_w, reading.in_failsafe) == (2_000.0, True)
+    finally:
+        await port.close()
+        process.kill()
+        await process.wait()

@@ -13,6 +13,8 @@ from telemetry.protocols.sunspec import codec
 
 MOST_REGISTERS = 120
 MOST_MODELS = 64
+RECONNECT_S = (0.0, 1.0, 2.0, 5.0, 15.0)
+"""How long a silent device is left alone before the next connection: it must not cost each cycle a time-out."""
 
 
 class SunSpecSite:
@@ -30,11 +32,14 @@ class SunSpecSite:
         self._client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0, reconnect_delay=0)
         self._image: codec.Image | None = None
         self._requests = 0
+        self._failures, self._not_before = 0, float("-inf")
 
     async def read(self) -> Reading:
         """Poll the device; raises RemoteError when it is silent."""
         image = await self._known()
         for model, first, count in codec.POLL:
+            if model not in image.models:
+                continue
             image.patch(model, first, await self._get(image.addresses[model] + first, count))
         return codec.reading(self.site, image, self._clock.monotonic())
 
@@ -46,17 +51,22 @@ class SunSpecSite:
         if left_s < 1:
             raise RemoteError("the grant is over before it could be written", where=self.site)
         writes = codec.grant_writes(image, grant.limit, self._failsafe, left_s)
+        doubt = ""
         try:
             for first, values in writes.parameters + writes.enables:
                 await self._put(image.addresses[704] + first, values)
-            reading = await self.read()
         except Refused as error:
             return Acknowledgement(grant, Outcome.REFUSED, None, str(error))
+        except OutcomeUnknown as error:
+            doubt = str(error)  # some of it may be in force: read back, never write again blindly
+        try:
+            reading = await self.read()
         except RemoteError as error:
-            raise OutcomeUnknown(str(error), where=self.site) from error
+            raise OutcomeUnknown(f"{doubt} {error}".strip(), where=self.site) from error
         in_force = reading.limit_in_force
-        taken = in_force is not None and in_force.within(grant.limit)
-        return Acknowledgement(grant, Outcome.ACKNOWLEDGED if taken else Outcome.REFUSED, in_force)
+        taken = in_force is not None and in_force.within(grant.limit) and (not doubt or reading.in_failsafe is False)
+        otherwise = Outcome.UNKNOWN if doubt else Outcome.REFUSED
+        return Acknowledgement(grant, Outcome.ACKNOWLEDGED if taken else otherwise, in_force, doubt)
 
     def messages(self) -> int:
         """Return how many requests went to this site."""
@@ -67,17 +77,26 @@ class SunSpecSite:
         self._client.close()
 
     async def _known(self) -> codec.Image:
-        if not self._client.connected and not await self._client.connect():
-            raise RemoteError("no connection", where=self.site)
+        if not self._client.connected:
+            await self._connect()
         if self._image is None:
             self._image = await self._scan()
         return self._image
 
+    async def _connect(self) -> None:
+        """Connect, unless the device was away so lately that it is left alone."""
+        now = self._clock.monotonic()
+        if now < self._not_before:
+            raise RemoteError("no connection; the next attempt waits", where=self.site)
+        if not await self._client.connect():
+            self._not_before = now + RECONNECT_S[min(self._failures, len(RECONNECT_S) - 1)]
+            self._failures += 1
+            raise RemoteError("no connection", where=self.site)
+        self._failures, self._not_before = 0, float("-inf")
+
     async def _scan(self) -> codec.Image:
         """Walk the model chain once; addresses do not move while a device runs."""
-        if tuple(await self._get(codec.BASE, 2)) != codec.MARKER:
-            raise Refused("no SunSpec marker", where=self.site, remedy="Check the base address.")
-        image, address = codec.Image(), codec.BASE + 2
+        image, address = codec.Image(), await self._base() + 2
         for _ in range(MOST_MODELS):
             model, length = await self._get(address, 2)
             if model == codec.END:
@@ -89,10 +108,20 @@ class SunSpecSite:
                     registers += await self._get(address + len(registers), count)
                 image.addresses[model], image.models[model] = address, bytearray(codec.octets(registers))
             address += length + 2
-        missing = [str(model) for model in codec.MODELS if model not in image.models]
+        missing = [str(model) for model in codec.NEEDED if model not in image.models]
         if missing:
             raise Refused(f"the device has no model {', '.join(missing)}", where=self.site)
         return image
+
+    async def _base(self) -> int:
+        """Return the register after which the marker stands."""
+        for base in codec.BASES:
+            try:
+                if tuple(await self._get(base, 2)) == codec.MARKER:
+                    return base
+            except Refused:
+                continue
+        raise Refused("no SunSpec marker at 40000, 0 or 50000", where=self.site, remedy="Is this a SunSpec device?")
 
     async def _get(self, address: int, count: int) -> list[int]:
         self._requests += 1

@@ -21,10 +21,13 @@ from derms.limits import Limit
 from derms.units import floor_to_step
 from telemetry.control.grant import Quality, Reading
 
-BASE = 40000
+BASES = (40000, 0, 50000)
+"""Where the marker may stand, in the order in which devices are asked."""
+BASE = BASES[0]
 MARKER = (0x5375, 0x6E53)
 END = 0xFFFF
 MODELS = (701, 702, 704, 713)
+NEEDED = (701, 702, 704)  # a charger without storage of its own has no 713
 # What one poll reads: (model, first register, count); the scale factors were read with the scan.
 POLL = ((701, 2, 17), (704, 14, 21), (713, 2, 4))
 WATTS_MODE = 1  # WSetMod: the set-point is in watts
@@ -69,11 +72,11 @@ def ratings(image: Image) -> Limit:
 
 def reading(site: str, image: Image, received: float) -> Reading:
     """Return a Reading; a point that the device does not implement (its NaN value) makes it BAD."""
-    measured, control, storage = image.points(701), image.points(704), image.points(713)
+    measured, control = image.points(701), image.points(704)
     power = measured.W.cvalue
     nameplate = ratings(image)
     limit = limit_in_force(image, nameplate)
-    state = storage.SoC.cvalue
+    state = image.points(713).SoC.cvalue if 713 in image.models else None
     return Reading(
         site=site,
         received=received,
