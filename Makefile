@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz serve format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz serve format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,3 +58,9 @@ lock:  ## make the lock file anew (needs uv)
 
 clean:  ## remove what the program made (database, reports, caches); keeps the environment
 	rm -rf var .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+openapi: setup  ## write the API's OpenAPI document anew (templates/docs/openapi.yaml)
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file templates/docs/openapi.yaml
+
+api-fuzz: setup  ## long campaign: thousands of generated calls against the API's own schema (schemathesis)
+	@HEADROOM_API_CASES=100 $(BIN)/python -m pytest -q tests/app/test_api_schema.py -k generated

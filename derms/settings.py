@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+SECRET_KEY_FALLBACKS: list[str] = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 
@@ -61,10 +63,12 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "interconnection",
     "interconnection.accounts",
+    "interconnection.api",
     "telemetry",
 ]
 
 MIDDLEWARE = [
+    "interconnection.api.problems.ProblemMiddleware",  # first: below /api/ no error is a page
     "django.middleware.gzip.GZipMiddleware",  # pages of SVG shrink eightfold; it pads them at random against BREACH
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -149,8 +153,9 @@ Q_CLUSTER = {
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "EXCEPTION_HANDLER": "interconnection.problems.handler",
+    "DEFAULT_PARSER_CLASSES": ["interconnection.api.strict_json.StrictJSON"],
+    "EXCEPTION_HANDLER": "interconnection.api.problems.handler",
+    "URL_FORMAT_OVERRIDE": None,
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "interconnection.accounts.api_access.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -167,6 +172,13 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVERS": [{"url": "/"}],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "interconnection.api.schemas.add_problems",
+    ],
+    "ENUM_ADD_EXPLICIT_BLANK_NULL_CHOICE": False,
 }
 
 CONTENT_SECURITY_POLICY = {
@@ -181,6 +193,22 @@ CONTENT_SECURITY_POLICY = {
         "base-uri": [SELF],
     }
 }
+
+# The application API.
+API_CALLS_A_MINUTE = env.int("HEADROOM_API_CALLS_A_MINUTE", default=600)  # for each token, client or person
+SANDBOX_FEEDER = env.str("HEADROOM_SANDBOX_FEEDER", default="ieee123")
+# Webhooks go to hosts of this list at once, to others once an administrator approved the address.
+WEBHOOK_HOSTS: list[str] = env.list("WEBHOOK_HOSTS", default=[])
+WEBHOOK_PRIVATE_NETWORKS: list[str] = env.list("WEBHOOK_PRIVATE_NETWORKS", default=[])
+WEBHOOK_ALLOW_HTTP = env.bool("WEBHOOK_ALLOW_HTTP", default=False)
+WEBHOOK_CA = env.str("WEBHOOK_CA", default="")
+if WEBHOOK_ALLOW_HTTP and PRODUCTION:
+    raise ImproperlyConfigured("WEBHOOK_ALLOW_HTTP sends messages in clear: never with HEADROOM_PRODUCTION")
+for _network in WEBHOOK_PRIVATE_NETWORKS:
+    try:
+        ipaddress.ip_network(_network)
+    except ValueError as _error:
+        raise ImproperlyConfigured(f"WEBHOOK_PRIVATE_NETWORKS: {_network!r} is no network") from _error
 
 # IEEE 2030.5 utility server (manage.py utility_server).
 UTILITY_PEN = env.int("UTILITY_PEN", default=0)  # the server's IANA enterprise number, written in its mRIDs

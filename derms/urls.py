@@ -16,7 +16,7 @@ urlpatterns = [
     # OAuth2: client credentials in, an opaque token of one hour out. allauth's other grants have no address here.
     path("oauth/token/", oauth.token, name="oauth-token"),
     path("oauth/revoke/", oauth.revoke, name="oauth-revoke"),
-    path("api/v1/", include("interconnection.api_urls")),
+    path("api/v1/", include("interconnection.api.urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", api_page, name="api-docs"),
 ]

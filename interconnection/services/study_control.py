@@ -13,8 +13,8 @@ from derms.errors import Conflict, HeadroomError, InputError
 from derms.grid.capacity import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
-from interconnection.models import Event, Study
-from interconnection.services.studies import order_study, study_hours
+from interconnection.models import Application, Event, Study
+from interconnection.services.studies import build_request, order_study, study_hours
 from interconnection.study_models import StudyLadder
 from interconnection.upgrades import priced
 
@@ -32,6 +32,20 @@ class Change:
     hours: int | None = None
     inverter: str | None = None
     rule: str | None = None
+
+
+def order(application: Application, hours: int, *, actor: str, inverter: str = "unity") -> Study:
+    """Order a study of an application on its feeder's newest model; the queue's row is in the same transaction."""
+    version = application.feeder.versions.first()
+    assert version is not None, "a feeder is stored together with its first version"
+    request = build_request(
+        version, application.bus, application.phase_numbers, application.import_w, application.export_w,
+        hours=hours, inverter=inverter,
+    )  # fmt: skip
+    with transaction.atomic():
+        study = order_study(version, request, actor=actor, application=application)
+        async_task("interconnection.tasks.run", study.pk)
+    return study
 
 
 def cancel(study: Study, *, actor: str) -> None:

@@ -15,11 +15,10 @@ from django.utils import timezone
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
 from interconnection import application_page, board, letter, queries, roles, states, study_page
-from interconnection.api import order
 from interconnection.forms import ApplicationForm
 from interconnection.models import Offer, Study
 from interconnection.services import applications as application_services
-from interconnection.services import commissioning
+from interconnection.services import commissioning, study_control
 from interconnection.views.common import or_404, page_of, told
 
 
@@ -192,7 +191,7 @@ def start_study(request: HttpRequest, number: int) -> HttpResponse:
     """Order a study of all hours, or a quick one."""
     found = or_404(queries.application, request.user, number)
     with told(request):
-        study = order(found, 288 if request.POST.get("quick") else 8760, request.user)
+        study = study_control.order(found, 288 if request.POST.get("quick") else 8760, actor=str(request.user))
         return redirect("study", number=study.pk)
     return redirect("application", number=number)
 

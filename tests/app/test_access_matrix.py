@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from derms.access import AccessMiddleware, declared
 from interconnection.accounts import services as accounts
+from interconnection.api import webhook_services as webhooks
 from interconnection.models import Offer
 from interconnection.roles import ADMINISTRATOR
 from tests.app.access_table import CALLERS, FOREIGN, ROLES, ROWS, Row, World, who
@@ -24,6 +25,7 @@ from tests.app.conftest import person
 METHODS = ("get", "post", "put", "patch", "delete")
 PROTOCOL = {
     "site": "answers 404 where no such site has a trend",
+    "api-agreement": "404 for all while there is none (test_api.py)",
     "oauth-token": "OAuth2's own answers (test_accounts.py)",
     "oauth-revoke": "OAuth2's own answers (test_accounts.py)",
 }
@@ -31,11 +33,14 @@ PROTOCOL = {
 
 
 @pytest.fixture
-def world(offered: Offer, people: dict[str, Any]) -> World:
+def world(offered: Offer, people: dict[str, Any], settings: Any) -> World:
+    settings.SANDBOX_FEEDER = "ieee13"
     made = World(people, offered.application, offered.study, offered)
     owner = people["applicant"]
     made.more["token"], _ = accounts.make_token(owner, "script", ["feeders:read"], days=1, now=timezone.now())
     made.more["client"], _ = accounts.make_client(owner, "portal", ["feeders:read"])
+    made.more["webhook"], _ = webhooks.create(owner, "https://hooks.example.org/in", [])
+    made.more["message"] = webhooks.enqueue(made.more["webhook"], "test", {}, timezone.now())
     return made
 
 

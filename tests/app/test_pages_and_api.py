@@ -72,14 +72,15 @@ def test_from_application_to_agreement_by_api(people: dict[str, Any], version: A
     assert applicant.get(made["Location"]).json()["import_kw"] == 1000
     assert applicant.post(made["Location"] + "submit/").json()["state"] == "submitted"
     number = offered.application_id
-    offer = applicant.get(reverse("api-offer", args=[number])).json()
+    read = applicant.get(reverse("api-offer", args=[number]))
+    offer, seen = read.json(), {"If-Match": read["ETag"]}
     accept = reverse("api-accept", args=[number])
-    assert applicant.post(accept, {"sha256": "0" * 64}, content_type="application/json").status_code == 422
-    signed = applicant.post(accept, {"sha256": offer["sha256"]}, content_type="application/json")
+    assert applicant.post(accept, {"sha256": "0" * 64}, "application/json", headers=seen).status_code == 422
+    signed = applicant.post(accept, {"sha256": offer["sha256"]}, "application/json", headers=seen)
     assert signed.status_code == 201
     assert signed.json()["terms"] == offer["terms"]
-    again = applicant.post(accept, {"sha256": offer["sha256"]}, content_type="application/json")
-    assert again.status_code == 409
+    again = applicant.post(accept, {"sha256": offer["sha256"]}, "application/json", headers=seen)
+    assert again.status_code == 412, "the offer that was seen is open; it is accepted now"
 
 
 def test_the_schema_is_openapi_3_1_and_its_page_is_ours(db: None) -> None:

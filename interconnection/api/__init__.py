@@ -1,0 +1,1 @@
+"""The application API, a file a subject: thin views over services and queries. Kilowatts outside, watts inside."""
