@@ -74,6 +74,8 @@ class ApplicationBulk(Api):
         rows = (from_csv if csv_body else from_ndjson)(request.data.get("raw", b""))
         dry, submit = _flag(request, "dry_run"), _flag(request, "submit")
         results = [self._row(number, row, request.user, dry=dry, submit=submit) for number, row in rows]
+        if not results:
+            raise InputError("there is no row", where="body", remedy="A header line and rows, or one object a line.")
         filed = sum(1 for item in results if item["status"] < 400)
         return Response({"filed": filed, "refused": len(results) - filed, "dry_run": dry, "results": results})
 

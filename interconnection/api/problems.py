@@ -37,6 +37,7 @@ REMEDIES = {
     412: "Read it again, look at what changed, and send the new ETag in If-Match.",
     413: "Send less in one request; /applications/bulk/ takes many rows.",
     415: "Send Content-Type: application/json.",
+    422: "Mend what `errors` names and send it again.",
     428: "Read it first and send its ETag in If-Match.",
     429: "Wait for the seconds of Retry-After.",
     500: "It is our fault. Tell the operator the request_id.",
