@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from typing import Any
 
 from django.db import connection, transaction
@@ -36,7 +37,7 @@ def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int, streams: I
     `streams`: those of the point where the caller has them already.
     """
     defined = [item for item in items if item.get("ReadingType")]
-    with transaction.atomic():
+    with transaction.atomic() if defined else nullcontext():
         _define(point, defined)
         known = point.streams.all() if defined or streams is None else streams
         names = {row.mrid: row.pk for row in known}
@@ -60,9 +61,15 @@ def _store(rows: list[tuple[Any, ...]]) -> None:
         if row[0] not in newest or newest[row[0]][1] <= row[1]:
             newest[row[0]] = row
     last = [(row[0], row[1], row[2], row[3], row[5]) for row in newest.values()]
+    insert, newest_of = INSERT.format(marks=_marks(len(rows), 6)), _marks(len(last), 5)
+    values, lasts = [part for row in rows for part in row], [part for row in last for part in row]
     with connection.cursor() as cursor:
-        cursor.execute(INSERT.format(marks=_marks(len(rows), 6)), [part for row in rows for part in row])
-        cursor.execute(NEWEST.format(marks=_marks(len(last), 5)), [part for row in last for part in row])
+        if connection.vendor == "postgresql":  # one statement is a transaction of its own: three round trips less
+            cursor.execute(NEWEST.format(marks=newest_of, also=f", kept AS ({insert})"), lasts + values)
+            return
+        with transaction.atomic():
+            cursor.execute(insert, values)
+            cursor.execute(NEWEST.format(marks=newest_of, also=""), lasts)
 
 
 INSERT = """
@@ -71,7 +78,7 @@ ON CONFLICT (stream_id, start) DO UPDATE
 SET duration = excluded.duration, value = excluded.value, quality = excluded.quality, at = excluded.at
 """
 NEWEST = """
-WITH fresh (id, start, duration, value, at) AS (VALUES {marks})
+WITH fresh (id, start, duration, value, at) AS (VALUES {marks}){also}
 UPDATE telemetry_meterstream
 SET last_start = fresh.start, last_duration = fresh.duration, last_value = fresh.value, last_at = fresh.at
 FROM fresh

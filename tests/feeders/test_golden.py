@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from derms.benchmarks.hosting_capacity import bench
+from derms.benchmarks.models import model_text
 from derms.feeders import FOLDER, shipped
 from derms.feeders.load_shapes import csv
 from derms.grid.capacity import StudyRequest, study
@@ -13,7 +14,6 @@ from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit, Injection
 from derms.validation.answers import BASE_CASES, IEEE13, TAPS13
-from interconnection.management.commands.bench import model_text
 from tests.conftest import shared_path
 
 

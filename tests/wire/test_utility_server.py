@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import ssl
 import subprocess
 import sys
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from socket import create_server
+from urllib.parse import quote
 
 import pytest
 from lxml import etree
 
 from telemetry.protocols.ieee2030_5 import pki, xml
+from tests.conftest import shared_path
 
 pytestmark = pytest.mark.wire
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +40,26 @@ s.lend(Grant("depot", Limit(123456, 99999), 1, 1, 0.0, 60.0, None, reason), now=
 """
 
 
+def pki_of(folder: Path) -> tuple[Path, dict[str, dict[str, str]]]:
+    """Make a PKI below a folder."""
+    made = folder / "pki"
+    return made, pki.make(made, hosts=["localhost"], devices=2, aggregators=1, pen=12345, now=datetime.now(UTC))
+
+
+MIGRATED: list[Path] = []
+
+
+def migrated(env: dict[str, str], factory: pytest.TempPathFactory) -> None:
+    """Give an environment a migrated database; the migrations run once a session."""
+    place = Path(env["HEADROOM_STATE_DIR"])
+    if not MIGRATED:
+        first = factory.mktemp("migrated")
+        command = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(command, cwd=ROOT, env=env | {"HEADROOM_STATE_DIR": str(first)}, check=True, timeout=240)
+        MIGRATED.append(first)
+    shutil.copytree(MIGRATED[0], place, dirs_exist_ok=True)
+
+
 @dataclass
 class Served:
     """A running server and its PKI."""
@@ -44,20 +67,33 @@ class Served:
     folder: Path
     port: int
     index: dict[str, dict[str, str]]
+    env: dict[str, str]
 
-    def ask(
-        self, method: str, path: str, body: str = "", *, who: str = "device1", ciphers: str = ""
-    ) -> tuple[int, dict, bytes]:
+    def link(self, who: str = "device1", ciphers: str = "") -> http.client.HTTPSConnection:
         made = ssl.create_default_context(cafile=str(self.folder / "serca.pem"))
         made.minimum_version = made.maximum_version = ssl.TLSVersion.TLSv1_2
         made.set_ciphers((ciphers or "ECDHE-ECDSA-AES128-CCM8") + ":@SECLEVEL=0")
         if who:
             made.load_cert_chain(self.folder / f"{who}-chain.pem", self.folder / f"{who}.key")
-        link = http.client.HTTPSConnection("localhost", self.port, context=made, timeout=10)
-        with closing(link):
-            link.request(method, path, body.encode() or None, {"Content-Type": xml.MEDIA_TYPE})
+        return http.client.HTTPSConnection("localhost", self.port, context=made, timeout=10)
+
+    def ask(
+        self, method: str, path: str, body: str = "", *, who: str = "device1", ciphers: str = "",
+        headers: dict[str, str] | None = None,
+    ) -> tuple[int, dict, bytes]:  # fmt: skip
+        with closing(self.link(who, ciphers)) as link:
+            link.request(method, path, body.encode() or None, {"Content-Type": xml.MEDIA_TYPE, **(headers or {})})
             answer = link.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
+
+    def pem(self, who: str) -> str:
+        return quote((self.folder / f"{who}-chain.pem").read_text().partition("-----END")[0] + "-----END CERTIFICATE-----")
+
+    def manage(self, *words: str) -> str:
+        command = [sys.executable, "manage.py", *words]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.env, check=True, timeout=60, capture_output=True, text=True
+        ).stdout
 
     def tree(self, path: str, who: str = "device1") -> etree._Element:
         status, _, body = self.ask("GET", path, who=who)
@@ -73,20 +109,19 @@ def _text(tree: etree._Element, *names: str) -> str:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("utility") / "pki"
-    index = pki.make(folder, hosts=["localhost"], devices=2, aggregators=1, pen=12345, now=datetime.now(UTC))
+    folder, index = pki_of(tmp_path_factory.mktemp("utility"))
     with closing(create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
     env = {**os.environ, "HEADROOM_STATE_DIR": str(folder.parent / "state"), "UTILITY_PEN": "7", "DATABASE_URL": ""}
     del env["DATABASE_URL"]
     manage = [sys.executable, "manage.py"]
-    subprocess.run([*manage, "migrate", "--verbosity", "0"], cwd=ROOT, env=env, check=True, timeout=120)
+    migrated(env, tmp_path_factory)
     script = SETUP.format(one=index["device1"]["lfdi"], two=index["device2"]["lfdi"])
     subprocess.run([*manage, "shell", "-c", script], cwd=ROOT, env=env, check=True, timeout=60)
     command = [*manage, "utility_server", "--port", str(port), "--cert", str(folder / "server-chain.pem"),
                "--key", str(folder / "server.key"), "--ca", str(folder / "ca-bundle.pem")]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, env=env)
-    one = Served(folder, port, index)
+    one = Served(folder, port, index, env)
     for _ in range(100):
         try:
             one.ask("GET", "/dcap")
@@ -185,3 +220,52 @@ def test_readings_and_status_come_in(served: Served, walk: dict[str, str]) -> No
     assert served.ask("PUT", walk["edev"] + "/der/1/ders", report)[0] == 201
     assert served.ask("PUT", walk["edev"] + "/der/1/ders", report)[0] == 204
     assert _text(served.tree(walk["edev"] + "/der/1/ders"), "genConnectStatus", "value") == "01"
+
+
+def test_who_came_in_is_seen_with_its_certificate(served: Served) -> None:
+    served.ask("GET", "/dcap")
+    lfdi = served.index["device1"]["lfdi"]
+    script = (
+        "from telemetry.utility_models import WireIdentity as W; "
+        f"r = W.objects.get(lfdi={lfdi!r}); print(r.seen, r.address, r.certificate.get('hardware'))"
+    )
+    for _ in range(40):
+        seen, _, rest = served.manage("shell", "--verbosity", "0", "-c", script).strip().rpartition(" 127.0.0.1 ")
+        if seen:
+            break
+        time.sleep(0.3)
+    assert rest == "device1" and seen.startswith("20")
+
+
+def test_the_well_known_file_stands_behind_the_same_handshake(served: Served) -> None:
+    status, headers, body = served.ask("GET", "/.well-known/csipaus")
+    assert status == 200 and headers["content-type"] == "application/json" and b"/v1.3/dcap" in body
+
+
+def test_the_checker_of_tls_rules_finds_nothing(served: Served) -> None:
+    kit = shared_path("kits/tls/check_tls.py")
+    command = [sys.executable, kit, served.folder, "localhost", str(served.port), "/dcap"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_openssl_without_a_certificate_is_refused(served: Served) -> None:
+    command = ["openssl", "s_client", "-connect", f"localhost:{served.port}", "-tls1_2", "-cipher",
+               "ECDHE-ECDSA-AES128-CCM8:@SECLEVEL=0", "-ign_eof"]  # fmt: skip
+    request = "GET /dcap HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    done = subprocess.run(command, input=request, capture_output=True, text=True, timeout=60, check=False)
+    assert "HTTP/1.1" not in done.stdout and "DeviceCapability" not in done.stdout
+
+
+def test_a_revocation_cuts_the_open_socket_within_a_minute(served: Served) -> None:
+    with closing(served.link("device2")) as link:
+        link.request("GET", "/dcap")
+        answer = link.getresponse()
+        assert answer.status == 200 and answer.read()
+        began = time.monotonic()
+        served.manage("utility_device", "revoke", served.index["device2"]["lfdi"])
+        link.sock.settimeout(60.0)
+        assert link.sock.recv(1) == b"", "the far end has closed it, while nothing was asked"
+        assert time.monotonic() - began < 60
+    assert served.ask("GET", "/dcap", who="device2")[0] == 403
+    served.manage("utility_device", "restore", served.index["device2"]["lfdi"])

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 from django.core.management.base import BaseCommand, CommandParser
 
+from derms.benchmarks.models import model_text
 from derms.errors import HeadroomError
 from derms.feeders.load_shapes import shapes
 from derms.grid.criteria import CriteriaSettings
 from derms.progress import Bar
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
-from interconnection.management.commands.bench import model_text
 
 DAYS = (15, 46, 74, 105, 135, 166, 196, 227, 258, 288, 319, 349)
 """The middle of each month, as day of the year."""

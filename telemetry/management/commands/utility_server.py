@@ -9,6 +9,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from derms.errors import HeadroomError
 from telemetry.protocols.ieee2030_5.server import UtilityApp, server, server_behind_proxy
 from telemetry.protocols.ieee2030_5.test_api import TestApi
 
@@ -34,7 +35,10 @@ class Command(BaseCommand):
         """Run until told to stop."""
         if not options["socket"] and not (options["cert"] and options["key"] and options["ca"]):
             raise CommandError("give --cert, --key and --ca, or --socket behind a proxy (or the UTILITY_ settings)")
-        asyncio.run(self._serve(options))
+        try:
+            asyncio.run(self._serve(options))
+        except HeadroomError as error:
+            raise CommandError(str(error)) from error
 
     async def _serve(self, options: dict[str, Any]) -> None:
         app = UtilityApp(proxied=bool(options["socket"]))

@@ -32,6 +32,7 @@ def make(
     issuer_key, issuer = _authority("Test MICA", root_key, root, now)
     (out / "ca-bundle.pem").write_bytes(_pem(issuer) + _pem(root))
     (out / "serca.pem").write_bytes(_pem(root))
+    (out / "mica.pem").write_bytes(_pem(issuer))
     index: dict[str, dict[str, str]] = {}
 
     def put(name: str, key: Key, certificate: x509.Certificate) -> None:
@@ -39,6 +40,7 @@ def make(
         (out / f"{name}.key").write_bytes(
             key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         )
+        (out / f"{name}.pem").write_bytes(_pem(certificate))
         (out / f"{name}-chain.pem").write_bytes(_pem(certificate) + _pem(issuer))
         lfdi = lfdi_of(certificate.public_bytes(serialization.Encoding.DER))
         index[name] = {"lfdi": lfdi, "sfdi": str(sfdi_of(lfdi))}

@@ -10,10 +10,12 @@ import asyncio
 import logging
 import socket
 import ssl
+import stat
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, close_old_connections
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from derms.errors import LocalError
+from derms.errors import InputError, LocalError
 from telemetry import utility_services
 from telemetry.progress import Progress
 from telemetry.protocols.ieee2030_5 import codec, outbox, xml
@@ -218,6 +220,8 @@ class UtilityApp:
                 LOG.exception("revocations could not be read, or visits written")
                 continue
             progress.move()
+            if denied:
+                self.directory.forget()  # what comes back at once must not be remembered as welcome
             for lfdi in denied:
                 for protocol in list(OPEN.get(lfdi, ())):
                     protocol.transport.abort()
@@ -245,7 +249,12 @@ def server(app: UtilityApp, certificate: str, key: str, authorities: str, host: 
 
 
 def server_behind_proxy(app: UtilityApp, path: str) -> uvicorn.Server:
-    """Return a server on a unix socket, for a proxy on this machine that ends the TLS and hands the certificate on."""
+    """Return a server on a unix socket, for a proxy on this machine that ends the TLS and hands the certificate on.
+
+    Raises InputError where others than the owner and its group could reach the socket: they could claim any certificate.
+    """
+    if Path(path).absolute().parent.stat().st_mode & stat.S_IRWXO:
+        raise InputError("everybody can reach this socket", where=path, remedy="Put it in a folder of mode 0750.")
     config = uvicorn.Config(
         app, uds=path, http=ProxiedProtocol, ws="none", log_level="warning", lifespan="on",
         timeout_keep_alive=120, server_header=False, access_log=False, backlog=BACKLOG, proxy_headers=False,

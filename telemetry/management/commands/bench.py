@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from derms.benchmarks.models import model_text
 from derms.errors import HeadroomError
-from derms.feeders import shipped
 from derms.grid.criteria import CriteriaSettings
-from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit
 from derms.progress import Bar
 
@@ -46,8 +43,21 @@ class Command(BaseCommand):
         many.add_argument("--seed", type=int, default=1)
         many.add_argument("--json", action="store_true")
 
+        served = kinds.add_parser("ieee2030_5", help="the utility server against plain Django with the peer's models")
+        served.add_argument("--sites", type=int, nargs="+", default=[1000, 10_000])
+        served.add_argument("--controls", type=int, default=48)
+        served.add_argument("--seconds", type=float, default=6.0, help="of each scenario and round")
+        served.add_argument("--rounds", type=int, default=3)
+        served.add_argument("--connections", type=int, default=8)
+        served.add_argument("--clients", type=int, default=0, help="also a fleet over mutual TLS: how many (2000)")
+        served.add_argument("--fleet-seconds", type=float, default=180.0)
+        served.add_argument("--json", action="store_true")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run and print."""
+        if options["kind"] == "ieee2030_5":
+            self._ieee2030_5(options)
+            return
         try:
             circuit = Circuit.compile(model_text(options["feeder"], options.get("root"), options.get("regulators")))
             answer = getattr(self, f"_{options['kind']}")(circuit, options)
@@ -66,6 +76,20 @@ class Command(BaseCommand):
                 ordinary_cases=options["ordinary_cases"], seed=options["seed"], report=bar.update,
             )  # fmt: skip
 
+    def _ieee2030_5(self, options: dict[str, Any]) -> None:
+        from telemetry.benchmarks.utility import bench
+
+        try:
+            answer = bench(
+                sites=options["sites"], controls=options["controls"], seconds=options["seconds"], rounds=options["rounds"],
+                connections=options["connections"], fleet=options["clients"], fleet_s=options["fleet_seconds"],
+                report=self.stderr.write,
+            )  # fmt: skip
+        except HeadroomError as error:
+            self.stderr.write(str(error))
+            raise SystemExit(2) from error
+        self.stdout.write(json.dumps(answer, indent=None if options["json"] else 2))
+
     def _envelope(self, circuit: Circuit, options: dict[str, Any]) -> dict[str, Any]:
         from derms.benchmarks.envelope import bench
         from derms.grid.sharing_rules import RULES
@@ -76,13 +100,3 @@ class Command(BaseCommand):
                 circuit, settings=settings, counts=options["sites"], rules=options["rules"] or RULES,
                 seed=options["seed"], report=bar.update,
             )  # fmt: skip
-
-
-def model_text(feeder: str, root: str | None = None, regulators: str | None = None) -> str:
-    """Return the emitted text of a shipped feeder or a master file; with other regulator settings where asked."""
-    path = shipped().get(feeder) or Path(feeder)
-    text = read_model(path, Path(root) if root else None).text
-    if regulators:
-        volts, band = (float(value) for value in regulators.split(":"))
-        text = re.sub(r'(?im)^(new "?regcontrol\..*)$', rf"\1 vreg={volts:g} band={band:g}", text)
-    return text

@@ -1,0 +1,1 @@
+"""Measurements of the control room's servers, against named peers in the same run."""
