@@ -128,6 +128,12 @@ def log_missed() -> int:
     return len(facts)
 
 
+def missed() -> int:
+    """Return how many entries wait beside the database because they could not be logged."""
+    path = _missed_path()
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
 def verify(*, anchor_path: Path | None = None) -> Verification:
     """Walk the whole chain and compare it with every line of the anchor file."""
     anchors, unread = _anchors(anchor_path or _anchor_path())

@@ -49,6 +49,7 @@ ROOMS = (
             Item("Alarms", "alarms", "l", UTILITY),
             Item("Orders", "orders", "r", UTILITY),
             Item("2030.5 devices", "devices", "d", UTILITY),
+            Item("Evidence", "evidence-list", "e", UTILITY),
             Item("Audit trail", "audit", "t", UTILITY),
         ),
     ),

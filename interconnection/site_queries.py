@@ -53,6 +53,16 @@ def description(feeder: str) -> dict[str, Any] | None:
     return FeederVersion.objects.filter(feeder__name=feeder).values_list("description", flat=True).first()
 
 
+def newest_version(feeder: str) -> FeederVersion | None:
+    """Return the newest model of a feeder, without its text."""
+    return FeederVersion.objects.filter(feeder__name=feeder).select_related("feeder").defer("text", "description").first()
+
+
+def whole_version(feeder: str) -> FeederVersion | None:
+    """Return the newest model of a feeder with its text."""
+    return FeederVersion.objects.filter(feeder__name=feeder).select_related("feeder").first()
+
+
 def site_buses(feeder: str) -> dict[str, str]:
     """Return the bus of each site that ever had an agreement on a feeder."""
     rows = Agreement.objects.filter(offer__application__feeder__name=feeder)

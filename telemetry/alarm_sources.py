@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
 from derms.clock import Clock
+from interconnection import audit
 from interconnection.queries import agreements_in_force
-from telemetry import alarm_queries, progress, queries, utility_queries
+from interconnection.site_queries import newest_version
+from telemetry import alarm_queries, certificate_services, progress, queries, utility_queries
 from telemetry.control import alarm_rules as rules
 from telemetry.control.alarm_rules import Look
 from telemetry.control.alarm_table import CERTIFICATE_DAYS, TABLE
+from telemetry.control.clock_check import ClockCheck
 
 FEEDERS_S = 30.0
 SLOW_S = 60.0
-REBASE_S = 900.0
+WALK_S = 3600.0
 FEEDER_KINDS = tuple(entry.kind for entry in TABLE if entry.kind not in ("process_dead", "clock_offset", "audit_failing"))
 
 
 class Sources:
     """One look at everything; what is dear to ask is asked less often."""
 
-    def __init__(self, clock: Clock, audit_problem: Callable[[], str] = lambda: "") -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._audit_problem = audit_problem
         self._boards: dict[str, tuple[int, datetime, dict[str, Any]]] = {}
         self._feeders: frozenset[str] = frozenset()
         self._feeders_at = self._slow_at = -1e9
         self._slow: list[Look] = []
-        self._anchor = (clock.now(), clock.monotonic())
+        self._check = ClockCheck()
+        self._broken, self._walked_at = "", -1e9
 
     def look(self) -> tuple[list[Look], set[tuple[str, str]]]:
         """Return the looks, and the (kind, feeder) pairs that were looked at wholly."""
@@ -71,23 +73,42 @@ class Sources:
     def _slowly(self) -> list[Look]:
         now = self._clock.monotonic()
         if now - self._slow_at > SLOW_S:
-            ends = utility_queries.certificate_ends()
-            self._slow = [*rules.certificate_looks(ends, self._clock.now()), rules.audit_look(self._audit_problem())]
+            moment = self._clock.now()
+            self._slow = [
+                *rules.certificate_looks(utility_queries.certificate_ends(), moment),
+                rules.audit_look(self._audit()),
+                *(rules.certificate_look(feeder, *_certificate(feeder, moment)) for feeder in sorted(self._feeders)),
+            ]
             self._slow_at = now
         return self._slow
 
-    def _offset_s(self) -> float:
-        """Return by how much the wall clock left the monotonic one since the start, or the database's, whichever is more.
+    def _audit(self) -> str:
+        """Return what is wrong with the audit log; the whole chain is walked once an hour, its end every minute."""
+        now = self._clock.monotonic()
+        if now - self._walked_at > WALK_S or self._broken:
+            self._broken, self._walked_at = audit.verify().problem, now
+        waiting = audit.missed()
+        return self._broken or (f"{waiting} entries wait to be logged" if waiting else "")
 
-        After a quarter of an hour a jump is the new truth: it was announced, and somebody may have corrected the clock.
-        """
-        wall, steady = self._clock.now(), self._clock.monotonic()
-        moved = (wall - self._anchor[0]).total_seconds() - (steady - self._anchor[1])
-        if steady - self._anchor[1] > REBASE_S:
-            self._anchor = (wall, steady)
-        if connection.vendor != "postgresql":
-            return moved
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT clock_timestamp()")
-            there = (cursor.fetchone()[0] - self._clock.now()).total_seconds()
-        return max(moved, there, key=abs)
+    def _offset_s(self) -> float:
+        """Return by how much this machine's wall clock is off, as far as the database's and its own steady clock tell."""
+        ahead = None
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT clock_timestamp()")
+                ahead = (cursor.fetchone()[0] - self._clock.now()).total_seconds()
+        return self._check.take(self._clock.now(), self._clock.monotonic(), database_ahead_s=ahead)
+
+
+def _certificate(feeder: str, now: datetime) -> tuple[bool | None, str]:
+    """Return whether the certificate of what is in force holds (None: none was tried), and where it breaks."""
+    version, terms = newest_version(feeder), agreements_in_force(now.date(), feeder)
+    if version is None:
+        return None, ""
+    state = certificate_services.switching_state(feeder)
+    name = state.name if state is not None else certificate_services.NORMAL
+    row = certificate_services.certificate_of(version, terms, name)
+    if row is None:
+        return None, ""
+    why = "{criterion} at {element} in hour {hour}".format_map({"criterion": "", "element": "", "hour": ""} | row.detail)
+    return row.holds, f"{why}, switching state {name}"

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from interconnection import site_queries
-from telemetry import alarm_queries, order_queries, queries
+from telemetry import alarm_queries, certificate_services, order_queries, queries
 from telemetry.control import orders
 from telemetry.control.settings import ControlSettings
 from telemetry.feeder_map import Place, feeder_map, rating_kw
@@ -64,25 +64,28 @@ def feeder(name: str, now: datetime) -> dict[str, Any] | None:
         "map": feeder_map(described, places, element, (percent or 0.0) > 100.0),
         "orders": list(order_queries.in_force(name, now)),
         "waiting": list(order_queries.waiting(name)),
+        "switching": certificate_services.switching_state(name),
         "alarms": alarm_queries.listed(alarm_queries.Filter(feeder=name), now)[:6],
     }
 
 
 def margins(board: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
-    """Return what the estimate's level costs: the thermal margin in kW at the most loaded element, the voltage margin.
+    """Return what the estimate's level costs: the margins, and what they cost all sites together in kW.
 
-    The engine's own figure counts where the cycle carries one; else the default margins on the element's rating.
+    The engine's own figure counts where the cycle carries one; else the thermal margin on the most loaded element.
     """
-    if board.get("margin_kw") is not None:
-        return {"level": board.get("level"), "kw": board["margin_kw"], "percent": board.get("margin_percent")}
     settings = ControlSettings()
+    level = board.get("level")
+    factor = settings.margin_factor(level or "")
     rating = rating_kw(described, board.get("element") or "") if described else None
+    cost = board.get("margin_kw") if isinstance(board.get("margin_kw"), dict) else None
     return {
-        "level": board.get("level"),
+        "level": level,
+        "cost": cost,
         "rating_kw": None if rating is None else round(rating),
-        "kw": None if rating is None else round(settings.thermal_margin * rating, 1),
-        "percent": round(settings.thermal_margin * 100, 1),
-        "voltage_pu": settings.voltage_margin_pu,
+        "kw": None if rating is None or cost else round(factor * settings.thermal_margin * rating, 1),
+        "percent": round(factor * settings.thermal_margin * 100, 1),
+        "voltage_pu": round(factor * settings.voltage_margin_pu, 4),
     }
 
 
@@ -102,7 +105,8 @@ def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
         "promise": promise,
         "next": next_hours(promise, now),
         "grants": grants,
-        "grant": grants[0] if grants else None,
+        "why": entry.get("why") or (grants[0].reason if grants else None),
+        "evidence": queries.evidence(feeder, name, 5),
         "orders": [order for order in order_queries.in_force(feeder, now) if order.site in ("", name)],
         "waiting": [order for order in order_queries.waiting(feeder) if order.site in ("", name)],
         "history": order_queries.history(feeder, name, 10),

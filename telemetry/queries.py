@@ -96,3 +96,13 @@ def evidence(feeder: str, site: str = "", count: int = 50) -> list[EvidenceRow]:
     """Return the newest evidence bundles of a feeder or of one site."""
     rows = EvidenceRow.objects.filter(feeder=feeder)
     return list((rows.filter(site=site) if site else rows)[:count])
+
+
+def all_evidence(count: int = 200) -> list[EvidenceRow]:
+    """Return the newest evidence bundles of all feeders, without their samples."""
+    return list(EvidenceRow.objects.defer("facts")[:count])
+
+
+def evidence_bundle(number: int) -> EvidenceRow | None:
+    """Return one bundle."""
+    return EvidenceRow.objects.filter(pk=number).first()

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from telemetry import alarm_views, audit_views, device_views, order_views, views
+from telemetry import alarm_views, audit_views, device_views, evidence_views, order_views, switching_views, views
 
 urlpatterns = [
     path("", views.operations, name="operations"),
@@ -22,6 +22,10 @@ urlpatterns = [
     path("subscriptions/", device_views.subscriptions, name="subscriptions"),
     path("subscriptions/<int:number>/resend/", device_views.resend, name="resend-notification"),
     path("audit/", audit_views.trail, name="audit"),
+    path("evidence/", evidence_views.bundles, name="evidence-list"),
+    path("evidence/<int:number>/", evidence_views.bundle, name="evidence"),
+    path("switching/<slug:feeder>/", switching_views.switching, name="switching"),
+    path("switching/<slug:feeder>/declare/", switching_views.declare, name="declare-state"),
     path("feeder/<slug:feeder>/", views.feeder, name="feeder-board"),
     path("feeder/<slug:feeder>/order/", order_views.give, name="give-order"),
     path("feeder/<slug:feeder>/mode/", order_views.set_mode, name="set-mode"),

@@ -42,7 +42,6 @@ def feeder_looks(feeder: str, board: Mapping[str, Any] | None, age_s: float | No
     looks = [Look("not_controlling", feeder, gone, said if gone else "cycles are recorded again", feeder)]
     if gone or board is None:
         return looks
-    looks += _certificate(feeder, board)
     looks += _state(feeder, board, standing)
     for site in board.get("sites", ()):
         looks += _site(feeder, site)
@@ -75,12 +74,12 @@ def audit_look(problem: str) -> Look:
     return Look("audit_failing", "audit", bool(problem), problem or "the audit log is written and verifies")
 
 
-def _certificate(feeder: str, board: Mapping[str, Any]) -> list[Look]:
-    if "certificate" not in board:
-        return []
-    held = bool(board["certificate"])
-    text = "a certificate holds" if held else board.get("problem") or "no certificate holds for this state"
-    return [Look("no_certificate", feeder, not held, text, feeder)]
+def certificate_look(feeder: str, holds: bool | None, why: str) -> Look:
+    """Return the look at a feeder's failsafe certificate; None: none was ever found for what is in force."""
+    words = (
+        "a certificate holds" if holds else why if holds is False else "none was found yet for this model, state and sites"
+    )
+    return Look("no_certificate", feeder, not holds, words, feeder)
 
 
 def _state(feeder: str, board: Mapping[str, Any], standing: Standing) -> list[Look]:
@@ -90,8 +89,11 @@ def _state(feeder: str, board: Mapping[str, Any], standing: Standing) -> list[Lo
     looks = [
         Look("head_stale", feeder, bool(problem) and head, problem or "measured again", feeder),
         Look("state_unknown", feeder, bool(problem) and not head, problem or "solved again", feeder),
+        Look("raises_withheld", feeder, bool(board.get("withheld")), ", ".join(board.get("withheld") or ("none",)), feeder),
         Look("records_lost", feeder, dropped > 0, f"{dropped} cycles not stored since its start", feeder),
     ]
+    if (offset := board.get("clock_offset_s")) is not None:
+        looks.append(_analogue("clock_offset", feeder, feeder, abs(offset), "control's clock is off by {:.1f} s", standing))
     element = board.get("element") or "an element"
     if (loading := board.get("loading_percent")) is not None:
         text = f"{element} at {{:.1f}} %"

@@ -108,7 +108,14 @@ TABLE: tuple[Entry, ...] = (
         "No certificate holds for this model, switching state and set of sites.",
         "Nothing is published on this feeder: all its sites stay at their failsafe limits.",
         "Have an engineer restudy the newest agreement with the others in place.",
-        4 * HOUR_S,
+        4 * HOUR_S, on_delay_s=120,
+    ),
+    Entry(
+        "raises_withheld", "Raises withheld", Priority.MEDIUM,
+        "The engine decides on raises and may not send them: no audit log, a lost lead, or a site under another engine.",
+        "Sites stay at what they have; tightening goes on.",
+        "Look at the audit log and at the standby engine.",
+        1800, on_delay_s=60, off_delay_s=60, suppressed_by=("not_controlling",),
     ),
     Entry(
         "site_locked", "Site locked to failsafe", Priority.CRITICAL,

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
+from telemetry.cycle_models import EvidenceRow
 from telemetry.utility_models import EndDevice
 
 ROLES = ("applicant", "engineer", "approver", "operator", "auditor", "administrator")
@@ -74,6 +76,14 @@ def device(world: World) -> list[Any]:
     lfdi = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
     row, _ = EndDevice.objects.get_or_create(lfdi=lfdi, defaults={"sfdi": 167261211391, "registered": 0, "changed": 0})
     return [row.pk]
+
+
+def bundle(world: World) -> list[Any]:
+    facts = {
+        "feeder": "ieee13", "site": "depot", "stage": "warned", "snapshot": "1-1", "sha256": "0" * 64,
+        "at": datetime(2026, 6, 1, tzinfo=UTC), "facts": '{"before":[],"lent":null,"after":[]}',
+    }  # fmt: skip
+    return [(EvidenceRow.objects.first() or EvidenceRow.objects.create(**facts)).pk]
 
 
 def study(world: World) -> list[Any]:
@@ -144,6 +154,10 @@ ROWS: dict[str, Row] = {
     "allow-device": Row(post="engineer", args=device, body=lambda world: {"granted": "no"}),
     "subscriptions": Row(get="utility", status=200),
     "resend-notification": Row(post="operator engineer", args=nothing),
+    "evidence-list": Row(get="utility", status=200),
+    "evidence": Row(get="utility", args=bundle, status=200),
+    "switching": Row(get="utility", args=lambda world: ["ieee13"], status=200),
+    "declare-state": Row(post="operator", args=lambda world: ["ieee13"], body=lambda world: {"name": "", "reason": ""}),
     "audit": Row(get="utility", status=200),
     "site": Row(
         args=lambda world: ["ieee13", "no-such-site"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -17,10 +18,12 @@ from django.urls import reverse
 from derms.clock import VirtualClock
 from interconnection import audit
 from interconnection.audit_models import AuditEntry
-from telemetry import alarm_services, order_services, progress, services
+from telemetry import alarm_services, lead_services, order_services, progress, services
 from telemetry.alarm_models import AlarmRow
 from telemetry.control.alarm_rules import Look
+from telemetry.control.evidence import Bundle
 from telemetry.control.watch import Subject, Verdict
+from telemetry.cycle_models import EvidenceRow, SwitchingState
 from telemetry.order_models import OperatorOrder
 from tests.app.test_audit import tamper
 
@@ -93,7 +96,7 @@ def test_a_faceplate_gives_the_reason_with_element_share_and_snapshot(people: di
     from tests.app.test_control_room import grant
 
     board(datetime.now(UTC))
-    services.take_lead("ieee123", "a", datetime.now(UTC))
+    lead_services.take_lead("ieee123", "a")
     services.audit_grants("ieee123", [grant(1)])
     page = signed_in(people).get(reverse("site", args=["ieee123", "depot"])).content.decode()
     for words in ("thermal", "line.a", "0.50", "1200.0 / 90.0 kW", "474.0 / 86.0 kW", "may import 1200"):
@@ -113,6 +116,7 @@ def test_a_trend_has_a_gap_where_nothing_was_heard() -> None:
 PAGES = [
     ("operations", [], 9), ("feeder-board", ["ieee123"], 12), ("site", ["ieee123", "s000"], 14), ("alarms", [], 6),
     ("alarm-journal", [], 5), ("orders", [], 5), ("devices", [], 5), ("subscriptions", [], 4), ("audit", [], 6),
+    ("evidence-list", [], 5),
 ]  # fmt: skip
 
 
@@ -248,3 +252,55 @@ def test_an_engineer_registers_a_device_and_revokes_it(people: dict[str, Any]) -
     assert "revoked" in gone
     again = engineer.post(reverse("devices"), {"identity": "zz", "role": "device"}, follow=True)
     assert "Nothing was changed" in again.content.decode()
+
+
+def test_an_evidence_bundle_is_the_bytes_that_were_hashed(people: dict[str, Any]) -> None:
+    sample = {"power_w": 640_000.0, "excess_w": 140_000.0, "read_back": [500_000, 0], "quality": "good"}
+    lent = {
+        "import_w": 500_000,
+        "export_w": 0,
+        "epoch": 1,
+        "sequence": 7,
+        "issued_s": -3.0,
+        "ttl_s": 60.0,
+        "reason": ["thermal"],
+    }
+    facts = {"before": [sample | {"s": -10.0}, sample | {"s": 0.0}], "lent": lent, "after": [{"s": 10.0, "silent": True}]}
+    services.keep_evidence("ieee123", [Bundle("depot", "warned", "1-4", facts)], datetime.now(UTC))
+    auditor = signed_in(people, "auditor")
+    row = EvidenceRow.objects.get()
+    assert row.sha256 in auditor.get(reverse("evidence-list")).content.decode()
+    page = auditor.get(reverse("evidence", args=[row.pk])).content.decode()
+    assert "have the SHA-256 that was kept" in page and "140000.0" in page and "1.7" in page
+    download = auditor.get(reverse("evidence", args=[row.pk]) + "?download=1")
+    assert hashlib.sha256(download.content).hexdigest() == row.sha256
+    EvidenceRow.objects.filter(pk=row.pk).update(facts=row.facts.replace("640000.0", "500000.0"))
+    assert "does not have the hash" in auditor.get(reverse("evidence", args=[row.pk])).content.decode()
+
+
+def test_a_switching_order_is_simulated_before_it_is_given(people: dict[str, Any], version: Any, monkeypatch: Any) -> None:
+    """The sum itself is tests of `switching_services`; here: what the operator reads, and what a wrong name answers."""
+    from telemetry import switching_services
+    from telemetry.switching_services import Simulation, SiteEffect
+
+    def simulate(feeder: str, **_: Any) -> Simulation:
+        effect = SiteEffect("depot", 900.0, 90.0, 300.0, 90.0, 600.0, 0.0, "thermal at line.l1")
+        return Simulation(feeder, ("line.l2",), (), (effect,), 0, 96.0, "line.l1", "", None)
+
+    page = reverse("switching", args=["ieee13"])
+    wrong = signed_in(people).get(page + "?opened=line.no_such")
+    assert wrong.status_code == 422
+    assert "the model has no element &#x27;line.no_such&#x27;" in wrong.content.decode()
+    monkeypatch.setattr(switching_services, "simulate_switching", simulate)
+    shown = signed_in(people).get(page + "?opened=line.l2").content.decode()
+    assert "This order will curtail one site by 600 kW of import" in shown
+    assert "never certified" in shown
+
+
+def test_a_switching_state_is_declared_with_a_reason(people: dict[str, Any], version: Any) -> None:
+    operator, page = signed_in(people), reverse("declare-state", args=["ieee13"])
+    operator.post(page, {"name": "tie closed", "reason": ""})
+    assert SwitchingState.objects.count() == 0
+    operator.post(page, {"name": "works", "reason": "crew on site", "opened": version.description["elements"][0][0]})
+    state = SwitchingState.objects.get()
+    assert (state.by, state.confirmed) == ("operator", False), "not ticked: not confirmed, so failsafe"

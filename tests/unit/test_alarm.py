@@ -14,7 +14,14 @@ from derms.errors import Conflict, InputError
 from telemetry.control import alarm as life
 from telemetry.control import alarm_table
 from telemetry.control.alarm import ANNOUNCED, HIDDEN, Alarm, Priority, State, beyond, observe
-from telemetry.control.alarm_rules import CYCLE_SEEN_S, certificate_looks, clock_look, feeder_looks, process_looks
+from telemetry.control.alarm_rules import (
+    CYCLE_SEEN_S,
+    certificate_look,
+    certificate_looks,
+    clock_look,
+    feeder_looks,
+    process_looks,
+)
 from telemetry.control.alarm_table import BY_KIND, TABLE, flooded
 
 T0 = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -151,7 +158,8 @@ def raised(looks: list[Any]) -> set[str]:
         ({"v_max_pu": 1.051}, {"voltage_high"}),
         ({"problem": "the feeder head's measurement is missing, stale or bad"}, {"head_stale"}),
         ({"problem": "not converged"}, {"state_unknown"}),
-        ({"certificate": None}, {"no_certificate"}),
+        ({"clock_offset_s": -1.4}, {"clock_offset"}),
+        ({"withheld": ["depot"]}, {"raises_withheld"}),
         ({"dropped": 2}, {"records_lost"}),
         ({"site": {"stage": "warned"}}, {"site_above_limit"}),
         ({"site": {"stage": "locked"}}, {"site_locked"}),
@@ -174,6 +182,7 @@ def test_processes_clock_and_certificates_have_theirs() -> None:
     assert [look.holds for look in process_looks([("web", True, ""), ("control-f", False, "died")])] == [False, True]
     assert clock_look(-1.5, {}).holds
     assert not clock_look(0.5, {}).holds
+    assert [certificate_look("f", holds, "voltage at b").holds for holds in (True, False, None)] == [False, True, True]
     ends = [("a", T0 + timedelta(days=60)), ("b", T0 + timedelta(days=20)), ("c", T0 - timedelta(days=1))]
     found = {(look.subject, look.kind) for look in certificate_looks(ends, T0) if look.holds}
     steps = {name: sorted(kind for who, kind in found if who == name) for name in "abc"}
