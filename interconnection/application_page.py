@@ -82,3 +82,32 @@ def versions(application: Application) -> list[VersionRow]:
         found.append(VersionRow(row.number, row.made, str(row.made_by), row.cause, changes))
         before = row.document
     return found[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock as its row shows it; `waits`: the pause that is open."""
+
+    pk: int
+    title: str
+    owner: str
+    days: int
+    due: Any
+    stopped: datetime | None
+    late: bool | None
+    waits: Any
+
+    @classmethod
+    def of(cls, run: Any) -> Clock:
+        """Read a run whose pauses are fetched already."""
+        waits = next((pause for pause in run.pauses.all() if pause.ended is None), None)
+        return cls(run.pk, run.title, run.owner, run.days, run.due, run.stopped, run.late, waits)
+
+
+def by_side(results: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Return a screen run's results by side, what needs a look first."""
+    order = {"fail": 0, "unknown": 1, "pass": 2, "not_applicable": 3}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        found.setdefault(result["side"], []).append(result)
+    return [(side, sorted(rows, key=lambda row: order.get(row["status"], 9))) for side, rows in sorted(found.items())]

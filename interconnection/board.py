@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from django.db.models import Count, Q, QuerySet
 
 from interconnection import queries, states
-from interconnection.models import Application, Feeder
+from interconnection.models import Application, ClockRun, Feeder
 from interconnection.roles import sees_all
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -61,6 +62,26 @@ def rows(user: Any, *, stage: str = "", text: str = "", order: str = "newest") -
     if text:
         found = found.filter(_matches(text))
     return found.order_by(*ORDERS.get(order, ORDERS["newest"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """The next deadline of an application: its clock, its day (None while paused), whether it is past."""
+
+    title: str
+    owner: str
+    day: date | None
+    late: bool
+
+
+def dues(numbers: Sequence[int], today: date) -> dict[int, Due]:
+    """Return the next deadline of each application; one question, whatever the page's length."""
+    found: dict[int, Due] = {}
+    runs = ClockRun.objects.filter(application__in=numbers, stopped__isnull=True).order_by("due", "pk")
+    for run in sorted(runs, key=lambda run: (run.due is None, run.due or today)):
+        late = run.due is not None and run.due < today
+        found.setdefault(run.application_id, Due(run.title, run.owner, run.due, late))
+    return found
 
 
 def _matches(text: str) -> Q:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from interconnection.views import applications, offers, studies
+from interconnection.views import applications, desk, offers, studies
 
 urlpatterns = [
     path("", applications.queue, name="queue"),
@@ -15,6 +15,10 @@ urlpatterns = [
     path("applications/<int:number>/submit/", applications.submit_application, name="submit-application"),
     path("applications/<int:number>/complete/", applications.deem_complete, name="deem-complete"),
     path("applications/<int:number>/act/", applications.act_on_application, name="act-on-application"),
+    path("applications/<int:number>/screens/", desk.screen_application, name="screen-application"),
+    path("applications/<int:number>/clock/", desk.pause_clock, name="pause-clock"),
+    path("applications/<int:number>/ask/", desk.ask_applicant, name="ask-applicant"),
+    path("applications/<int:number>/questions/<int:question>/", desk.answer_question, name="answer-question"),
     path("applications/<int:number>/offer/", offers.edit_offer, name="edit-offer"),
     path("applications/<int:number>/offer/check/", offers.check_offer, name="check-offer"),
     path("applications/<int:number>/approve/", offers.approve_offer, name="approve-offer"),
@@ -38,5 +42,6 @@ urlpatterns = [
     path("studies/<int:number>/wires.json", studies.study_geometry, name="study-geometry"),
     path("studies/<int:number>/hours.csv", studies.study_hours_csv, name="study-hours"),
     path("feeders/", applications.feeders, name="feeders"),
+    path("feeders/<slug:name>/lines/", desk.feeder_lines, name="feeder-lines"),
     path("feeders/<slug:name>/", applications.feeder, name="feeder"),
 ]

@@ -34,6 +34,14 @@ def figure(value: float | None) -> str:
 
 
 @register.filter
+def figure3(value: float | None) -> str:
+    """Return a number to three figures after the point at most; a dash where there is none."""
+    if value is None or value == "":
+        return "–"
+    return f"{float(value):,.3f}".rstrip("0").rstrip(".")
+
+
+@register.filter
 def spaced(text: str) -> str:
     """Return a program's name as words: underscores become spaces."""
     return str(text).replace("_", " ")

@@ -14,10 +14,11 @@ from django.utils import timezone
 
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
-from interconnection import application_page, board, letter, queries, roles, states, study_page
+from interconnection import application_page, board, letter, queries, queue_order, roles, states, study_page
 from interconnection.forms import ApplicationForm
-from interconnection.models import Offer, Study
+from interconnection.models import Application, Offer, Study
 from interconnection.services import applications as application_services
+from interconnection.services import clocks as clock_services
 from interconnection.services import commissioning, study_control
 from interconnection.views.common import or_404, page_of, told
 
@@ -27,8 +28,10 @@ def queue(request: HttpRequest) -> HttpResponse:
     """The board: applications by stage, with who does what next."""
     stage, text, order = (request.GET.get(name, "")[:100] for name in ("stage", "q", "order"))
     found = board.rows(request.user, stage=stage, text=text, order=order)
+    page = page_of(found, request)
     context = {
-        "page": page_of(found, request), "stage": stage, "q": text, "order": order or "newest",
+        "page": page, "dues": board.dues([row.pk for row in page], clock_services.local_day(timezone.now())),
+        "stage": stage, "q": text, "order": order or "newest",
         "orders": list(board.ORDERS),
         "tabs": [(name, name or "all", count) for name, count in board.counts(request.user).items()],
         "next": board.NEXT, "may_file": _may_file(request), "now": timezone.now(),
@@ -138,6 +141,7 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
         "approver": roles.has(request.user, roles.APPROVER),
         "owner": found.applicant_id == request.user.pk,
         "gaps": application_services.find_gaps(found) if found.state in ("draft", "submitted") else [],
+        **_between(found),
         "may_study": "study" in states.actions(found.state),
         "may_amend": found.state in (states.DRAFT, states.SUBMITTED, *states.QUEUED),
     }
@@ -151,6 +155,27 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
             "over": False,
         }
     return render(request, "interconnection/application.html", context)
+
+
+def _between(found: Application) -> dict[str, Any]:
+    """Return what stands between filing and offer: clocks, screens, places, questions, reasons to study again."""
+    now = timezone.now()
+    runs = list(found.clocks.select_related("application").prefetch_related("pauses"))
+    screens = found.screen_runs.first()
+    freed = {(item.side, item.criterion, item.element): item for item in queue_order.effect_of_withdrawal(found)}
+    places = [
+        (place, freed.get((place.constraint.side, place.constraint.criterion, place.constraint.element)))
+        for place in queue_order.positions(found)
+    ]
+    return {
+        "clocks": [(application_page.Clock.of(run), clock_services.standing(run, now=now)) for run in runs],
+        "screens": screens,
+        "screen_sides": application_page.by_side(screens.results) if screens else [],
+        "places": places,
+        "triggers": queue_order.restudy_triggers(found),
+        "questions": found.information_requests.select_related("asked_by", "answered_by"),
+        "may_screen": "screen" in states.actions(found.state),
+    }
 
 
 @access(post=(roles.APPLICANT, roles.ENGINEER))

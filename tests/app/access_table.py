@@ -104,6 +104,17 @@ ROWS: dict[str, Row] = {
     "act-on-application": Row(
         post="own engineer approver operator", args=application, body=lambda world: {"action": "withdraw"}
     ),
+    "screen-application": Row(post="engineer", args=application),
+    "pause-clock": Row(
+        post="engineer", args=application, body=lambda world: {"clock": world.more["clock"], "cause": "waits for a drawing"}
+    ),
+    "ask-applicant": Row(post="engineer approver", args=application, body=lambda world: {"question": "Which transformer?"}),
+    "answer-question": Row(
+        post="own engineer",
+        args=lambda world: [world.application.pk, world.more["question"]],
+        body=lambda world: {"answer": "T-14"},
+    ),
+    "feeder-lines": Row(get="utility", args=lambda world: ["ieee13"], status=200),
     "edit-offer": Row(get="engineer", post="engineer", args=application, status=200),
     "check-offer": Row(post="engineer", args=application),
     "take-back-offer": Row(post="engineer approver", args=application),

@@ -17,7 +17,7 @@ from django.utils import timezone
 from derms.access import AccessMiddleware, declared
 from interconnection.accounts import services as accounts
 from interconnection.api import webhook_services as webhooks
-from interconnection.models import Offer
+from interconnection.models import ClockRun, InformationRequest, Offer
 from interconnection.roles import ADMINISTRATOR
 from tests.app.access_table import CALLERS, FOREIGN, ROLES, ROWS, Row, World, who
 from tests.app.conftest import person
@@ -37,6 +37,13 @@ def world(offered: Offer, people: dict[str, Any], settings: Any) -> World:
     settings.SANDBOX_FEEDER = "ieee13"
     made = World(people, offered.application, offered.study, offered)
     owner = people["applicant"]
+    asked = InformationRequest.objects.create(
+        application=offered.application, question="Which transformer?", asked_by=people["engineer"], asked=timezone.now()
+    )
+    made.more["question"] = asked.pk
+    made.more["clock"] = ClockRun.objects.create(
+        application=offered.application, clock="trial", title="Trial", days=5, started=timezone.now()
+    ).pk
     made.more["token"], _ = accounts.make_token(owner, "script", ["feeders:read"], days=1, now=timezone.now())
     made.more["client"], _ = accounts.make_client(owner, "portal", ["feeders:read"])
     made.more["webhook"], _ = webhooks.create(owner, "https://hooks.example.org/in", [])
