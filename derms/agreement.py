@@ -33,6 +33,37 @@ class Curtailment:
     cap_energy_percent: float
 
 
+REMEDIES = ("none", "pay", "upgrade", "review")
+ACCESS = ("pro_rata", "equal", "need", "last_in_first_off")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What stands beside the limits: measurement, what follows above the cap, access, and what the offer hangs on."""
+
+    measured_at: str = "the point of common coupling"
+    tolerance_percent: float = 2.0
+    remedy: str = "review"
+    remedy_usd_per_kwh: float = 0.0
+    access: str = "pro_rata"
+    position: int = 0
+    conditional_on: str = ""
+    bridge_for: str = ""
+    abnormal: str = "the limits that are sent hold, down to the failsafe limit"
+
+    def __post_init__(self) -> None:
+        if self.remedy not in REMEDIES:
+            raise InputError(f"unknown remedy {self.remedy!r}", where="remedy", remedy=" or ".join(REMEDIES))
+        if self.access not in ACCESS:
+            raise InputError(f"unknown access {self.access!r}", where="access", remedy=" or ".join(ACCESS))
+        if not 0.0 <= finite(self.tolerance_percent, where="tolerance_percent") <= 10.0:
+            raise InputError("the tolerance is outside 0..10 %", where="tolerance_percent")
+        if finite(self.remedy_usd_per_kwh, where="remedy_usd_per_kwh") < 0:
+            raise InputError("the price is negative", where="remedy_usd_per_kwh")
+        if self.remedy == "pay" and self.remedy_usd_per_kwh == 0:
+            raise InputError("paying needs a price", where="remedy_usd_per_kwh", remedy="Give $/kWh above the cap.")
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The signed terms of a flexible connection. Limits in watts, times in seconds."""
@@ -60,6 +91,8 @@ class Terms:
     """The zone whose months and hours the schedule counts (IANA name)."""
     inverter: str = "unity"
     """What the site's inverters must do, as the study assumed it: a key of `derms.grid.capacity.INVERTERS`."""
+    conditions: Conditions | None = None
+    """Nothing: none were written down (every document from before they were)."""
 
     def __post_init__(self) -> None:
         if not self.firm.within(self.flexible):
@@ -75,6 +108,8 @@ class Terms:
                 raise InputError(f"{name} must be positive", where=name)
         if self.ends is not None and self.ends <= self.starts:
             raise InputError("the agreement ends before it starts", where="ends")
+        if self.conditions is not None and self.conditions.bridge_for and self.ends is None:
+            raise InputError("a bridge has no end", where="ends", remedy="Say when what it waits for will be there.")
         self._check_schedule()
 
     def _check_schedule(self) -> None:
@@ -119,6 +154,8 @@ class Terms:
             del plain["schedule"], plain["schedule_zone"]
         if self.inverter == "unity":
             del plain["inverter"]
+        if self.conditions is None:
+            del plain["conditions"]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), default=str).encode()
 
     def sha256(self) -> str:
@@ -135,6 +172,8 @@ class Terms:
                 raw[name] = Limit(**raw[name])
             raw["curtailment"] = Curtailment(**raw["curtailment"])
             raw["schedule"] = tuple(tuple(Limit(**cell) for cell in row) for row in raw.get("schedule", ()))
+            if raw.get("conditions") is not None:
+                raw["conditions"] = Conditions(**raw["conditions"])
             raw["starts"] = date.fromisoformat(raw["starts"])
             raw["ends"] = date.fromisoformat(raw["ends"]) if raw["ends"] else None
             return cls(**raw)

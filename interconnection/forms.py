@@ -6,17 +6,20 @@ from typing import Any
 
 from django import forms
 
+from derms.agreement import Conditions
 from derms.errors import InputError
 from derms.grid.capacity import INVERTERS
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection import rule_packs
-from interconnection.models import PROTOCOLS, Feeder, Study
+from interconnection.models import PROTOCOLS, Application, Feeder, Study
 from interconnection.models.core import EXPORT_MODES, INVERTER_PLACES, LIMIT_MEANS
 from interconnection.offer_options import SIDES, grid_text, parse_grid
+from interconnection.queue_order import earlier
 from interconnection.request import DOCUMENT_KINDS, Request, outside
 from interconnection.services.offer_editor import Edit
 from interconnection.services.study_control import Change
+from interconnection.states import QUEUED
 
 INVERTER_WORDS = {
     "unity": "unity power factor", "volt_var_a": "volt-var, category A", "volt_var_b": "volt-var, category B",
@@ -232,6 +235,19 @@ class OfferForm(forms.Form):
     starts = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     ends = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
     valid_until = forms.DateField(required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"))
+    remedy = forms.ChoiceField(
+        required=False, initial="review",
+        choices=[("review", "both sides review the agreement"), ("pay", "the utility pays, $ a kWh"),
+                 ("upgrade", "the utility builds the upgrade"), ("none", "nothing more is owed")],
+    )  # fmt: skip
+    remedy_usd_per_kwh = forms.FloatField(required=False, min_value=0, max_value=100)
+    access = forms.ChoiceField(
+        required=False, initial="pro_rata",
+        choices=[("pro_rata", "in proportion to what was agreed"), ("equal", "in equal parts"), ("need", "by declared need"),
+                 ("last_in_first_off", "first to those that came first")],
+    )  # fmt: skip
+    bridge_for = forms.CharField(required=False, max_length=200)
+    conditional_on = forms.ModelChoiceField(queryset=Application.objects.none(), required=False, empty_label="nothing else")
     schedule_import = forms.CharField(widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}), strip=False)
     schedule_export = forms.CharField(widget=forms.Textarea(attrs={"rows": 12, "spellcheck": "false"}), strip=False)
 
@@ -240,20 +256,27 @@ class OfferForm(forms.Form):
         "failsafe_export": "failsafe export, kW", "ramp": "ramp, kW a second", "response_s": "response, seconds",
         "telemetry_s": "telemetry, seconds", "lease_s": "lease, seconds", "cap_hours": "cap, hours a year",
         "cap_energy_percent": "cap, percent of energy", "starts": "first day", "ends": "last day, empty: evergreen",
-        "valid_until": "may be accepted until",
+        "valid_until": "may be accepted until", "remedy": "above the cap", "remedy_usd_per_kwh": "price, $ a kWh",
+        "access": "how room is shared", "bridge_for": "a bridge until this is there, empty: no bridge",
+        "conditional_on": "only if this one is not connected",
     }  # fmt: skip
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, application: Application | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **(kwargs | {"auto_id": "o-%s"}))
+        if application is not None:
+            self.fields["conditional_on"].queryset = earlier(application).filter(  # type: ignore[attr-defined]
+                state__in=QUEUED
+            )
         for name, words in self.LABELS.items():
             self.fields[name].widget.attrs |= {"class": "inline short", "aria-label": words}
             if isinstance(self.fields[name], forms.FloatField):
                 self.fields[name].widget.attrs["step"] = "any"
 
     @classmethod
-    def starting(cls, edit: Edit) -> OfferForm:
+    def starting(cls, edit: Edit, application: Application | None = None) -> OfferForm:
         """Return the form as an option opens it."""
         return cls(
+            application=application,
             initial={
                 "kind": edit.kind,
                 "firm_import": edit.firm.import_w / 1000, "firm_export": edit.firm.export_w / 1000,
@@ -263,6 +286,14 @@ class OfferForm(forms.Form):
                 "starts": edit.starts, "ends": edit.ends, "valid_until": edit.valid_until,
                 **{f"schedule_{side}": grid_text(edit.grids[side]) for side in SIDES},
             }
+        )  # fmt: skip
+
+    @staticmethod
+    def _conditions(data: dict[str, Any]) -> Conditions:
+        return Conditions(
+            remedy=data["remedy"] or "review", remedy_usd_per_kwh=data["remedy_usd_per_kwh"] or 0.0,
+            access=data["access"] or "pro_rata", bridge_for=data["bridge_for"],
+            conditional_on=data["conditional_on"].reference if data["conditional_on"] else "",
         )  # fmt: skip
 
     def edit(self) -> Edit:
@@ -279,5 +310,6 @@ class OfferForm(forms.Form):
             ramp_w_per_s=kilowatts_to_watts(data["ramp"], where="ramp"), response_s=data["response_s"],
             telemetry_s=data["telemetry_s"], lease_s=data["lease_s"], cap_hours=data["cap_hours"],
             cap_energy_percent=data["cap_energy_percent"], starts=data["starts"], ends=data["ends"],
-            valid_until=data["valid_until"], grids=grids,
+            valid_until=data["valid_until"], grids=grids, conditions=self._conditions(data),
+            conditional_on=data["conditional_on"],
         )  # fmt: skip

@@ -63,6 +63,36 @@ def _more(terms: Terms) -> list[str]:
         found.append(
             f"in each month and hour of day it stays within the schedule of the signed terms ({terms.schedule_zone} time)."
         )
+    return found + _conditions(terms)
+
+
+REMEDY_WORDS = {
+    "none": "nothing more is owed above the cap", "upgrade": "above the cap the utility builds the upgrade",
+    "review": "above the cap both sides review the agreement",
+}  # fmt: skip
+ACCESS_WORDS = {
+    "pro_rata": "in proportion to what was agreed", "equal": "in equal parts", "need": "by the need that sites declare",
+    "last_in_first_off": "first to those that came first",
+}  # fmt: skip
+
+
+def _conditions(terms: Terms) -> list[str]:
+    """Return what stands beside the limits, as sentences; nothing where nothing was written down."""
+    said = terms.conditions
+    if said is None:
+        return []
+    remedy = REMEDY_WORDS.get(said.remedy, f"above the cap the utility pays ${said.remedy_usd_per_kwh:g} a kWh")
+    place = f"; its place is {said.position}" if said.position else ""
+    found = [
+        f"its power is measured at {said.measured_at}, and {said.tolerance_percent:g} % above a limit are tolerated;",
+        f"{remedy};",
+        f"room is shared {ACCESS_WORDS[said.access]}{place};",
+        f"in abnormal switching {said.abnormal};",
+    ]
+    if said.bridge_for:
+        found.append(f"this is a bridge until {said.bridge_for} is there, and ends then;")
+    if said.conditional_on:
+        found.append(f"it holds only if {said.conditional_on}, which is ahead in the queue, is not connected.")
     return found
 
 

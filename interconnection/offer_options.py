@@ -27,6 +27,8 @@ TITLES = {
     "upgrade": "Upgrade",
 }  # fmt: skip
 CAP_FACTOR = 1.25
+STATIC_MARGIN, STEP_W = 0.10, 100
+"""A schedule is fixed for years and no control room mends it: a tenth of the study's limit stays in reserve."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,18 @@ def _cells(hourly: Mapping[str, Any], side: str) -> list[Cell]:
     return cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"])
 
 
+def allowed(answer: Mapping[str, Any], side: str, margin: float = STATIC_MARGIN) -> Grid:
+    """Return the most that a static schedule may say: the study's least less the margin, down to 100 W, but never below
+    firm, which is there in every hour. Raises InputError where the study did not look."""
+    if not 0.0 <= margin <= 0.5:
+        raise InputError(f"a margin of {margin:g} is outside 0..0.5", where="margin")
+    firm_w = kilowatts_to_watts(answer[f"firm_{side}_kw"], where="study")
+    return tuple(
+        tuple(max(firm_w, int(round(watts * (1.0 - margin), 6)) // STEP_W * STEP_W) for watts in row)
+        for row in least_of(answer).grid(side)
+    )
+
+
 def static(kind: str, least: Grid) -> Grid:
     """Return a static schedule that the least limits allow: by month (12), by hour of day (24), or both (288)."""
     if kind == "static_12":
@@ -98,8 +112,9 @@ class Option:
 
 
 def options(
-    answer: Mapping[str, Any], *, volt_var: Mapping[str, Any] | None = None, ladders: Mapping[str, Any] | None = None
-) -> list[Option]:
+    answer: Mapping[str, Any], *, volt_var: Mapping[str, Any] | None = None, ladders: Mapping[str, Any] | None = None,
+    margin: float = STATIC_MARGIN,
+) -> list[Option]:  # fmt: skip
     """Return every option of a finished study in a fixed order.
 
     `volt_var`: the answer of the same request with volt-var, if there is one; `ladders`: the priced ladder of each side.
@@ -110,7 +125,7 @@ def options(
         if not least.whole:
             found.append(Option(kind, firm, firm, dict.fromkeys(SIDES), missing="needs a study of all 8,760 hours"))
             continue
-        grids = {side: static(kind, least.grid(side)) for side in SIDES}
+        grids = {side: static(kind, allowed(answer, side, margin)) for side in SIDES}
         top = Limit(*(max(map(max, grids[side])) for side in SIDES))
         energy = {side: meaning(answer, side, grids[side]).energy_percent for side in SIDES}
         found.append(Option(kind, firm, top, energy, grids))
@@ -244,17 +259,21 @@ def grid_text(grid: Grid) -> str:
     return "\n".join("\t".join(f"{watts // 100 / 10:g}" for watts in row) for row in grid)
 
 
-def check_static(kind: str, answer: Mapping[str, Any], grids: Mapping[str, Grid]) -> None:
-    """Raise InputError when a static schedule promises more than the study found in some hour of a cell."""
+def check_static(kind: str, answer: Mapping[str, Any], grids: Mapping[str, Grid], margin: float = STATIC_MARGIN) -> None:
+    """Raise InputError when a static schedule promises more than the study's limit less the margin in some cell."""
     if kind not in STATIC:
         return
     for side in SIDES:
-        least_of(answer).grid(side)  # refuses a study that has not looked everywhere
-        found = meaning(answer, side, grids[side])
-        if found.above:
-            month, hour = found.above[0]
+        most = allowed(answer, side, margin)
+        over = {
+            (month, hour): grids[side][month][hour] - most[month][hour]
+            for month in range(MONTHS) for hour in range(HOURS) if grids[side][month][hour] > most[month][hour]
+        }  # fmt: skip
+        if over:
+            month, hour = min(over)
             raise InputError(
-                f"{side}: {len(found.above)} cells are above the study, the worst by {found.worst_w / 1000:,.1f} kW",
+                f"{side}: {len(over)} cells are above the study's limit less {margin:.0%}, the worst by "
+                f"{max(over.values()) / 1000:,.1f} kW",
                 where=f"schedule.{month}.{hour}",
-                remedy="Lower them to the study's least, or make the offer dynamic.",
+                remedy=f"At most {most[month][hour] / 1000:g} kW there, or make the offer dynamic.",
             )

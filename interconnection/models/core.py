@@ -221,6 +221,11 @@ class Offer(models.Model):
     issued_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", null=True, blank=True)
     issued = models.DateTimeField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True, help_text="Last day on which it may be accepted.")
+    margin = models.FloatField(default=0.1, help_text="Part of the study's limit that a schedule keeps in reserve.")
+    conditional_on = models.ForeignKey(
+        Application, models.PROTECT, related_name="+", null=True, blank=True,
+        help_text="It holds only if this one, which is ahead, is not connected.",
+    )  # fmt: skip
 
     class Meta:
         ordering = ["-prepared", "-id"]
@@ -231,6 +236,7 @@ class Offer(models.Model):
             models.CheckConstraint(
                 condition=Q(issued_by__isnull=True) | ~Q(issued_by=F("prepared_by")), name="two_people_issue"
             ),
+            models.CheckConstraint(condition=Q(margin__gte=0, margin__lte=0.5), name="a_margin"),
             models.CheckConstraint(
                 condition=~Q(status__in=("open", "accepted")) | Q(issued__isnull=False), name="open_means_issued"
             ),

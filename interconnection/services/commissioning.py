@@ -105,11 +105,24 @@ def standing_result(application: Application, *, today: date) -> CommissioningRe
     return newest if newest is not None and newest.passed and today < newest.expires else None
 
 
+def _open_condition(application: Application) -> Application | None:
+    """Return the application that must not be connected for this agreement to hold, while it still might be."""
+    offer = application.offers.filter(status="accepted").select_related("conditional_on").first()
+    other = offer.conditional_on if offer is not None else None
+    return other if other is not None and other.state not in states.FINAL else None
+
+
 def permit(application: Application, *, by: Any, now: datetime | None = None) -> Application:
     """Give permission to operate, or lift a suspension; raises Conflict unless the newest test passed and still counts."""
     action = "resume" if application.state == states.SUSPENDED else "permit"
     states.after(action, application.state)
     may(application, action, by)
+    hangs_on = _open_condition(application)
+    if hangs_on is not None:
+        raise Conflict(
+            f"the agreement holds only if {hangs_on.reference} is not connected, and that is '{hangs_on.state}'",
+            where="conditional_on", remedy="Wait until it is withdrawn or ended, or study this one again beside it.",
+        )  # fmt: skip
     result = standing_result(application, today=timezone.localdate(now))
     if result is None:
         raise Conflict(

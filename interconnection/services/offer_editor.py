@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from derms.agreement import Curtailment, Terms
+from derms.agreement import Conditions, Curtailment, Terms
 from derms.errors import Conflict, InputError
 from derms.limits import Limit
 from interconnection import offer_options
@@ -41,6 +41,8 @@ class Edit:
     valid_until: date | None
     grids: Mapping[str, Grid]
     """Each side's 12 × 24 ceiling; empty: the flexible limit in every hour."""
+    conditions: Conditions | None = None
+    conditional_on: Application | None = None
 
 
 def base(application: Application, study: Study) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def terms_of(application: Application, study: Study, edit: Edit, *, zone: str = 
         response_s=edit.response_s, telemetry_s=edit.telemetry_s, lease_s=edit.lease_s,
         curtailment=Curtailment(hours, percent, edit.cap_hours, edit.cap_energy_percent),
         schedule=schedule, schedule_zone=zone if schedule else "UTC",
-        inverter=study.request.get("inverter", "unity"),
+        inverter=study.request.get("inverter", "unity"), conditions=edit.conditions,
     )  # fmt: skip
 
 
@@ -130,7 +132,8 @@ def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any
             f"a cap of {edit.cap_hours} hours is below the {terms.curtailment.expected_hours} that the study expects",
             where="cap_hours", remedy="Raise the cap, or lower the grid.",
         )  # fmt: skip
-    return offers.prepare_offer(application, study, terms, engineer=engineer, kind=edit.kind, valid_until=edit.valid_until)
+    return offers.prepare_offer(application, study, terms, engineer=engineer, kind=edit.kind, valid_until=edit.valid_until,
+                                conditional_on=edit.conditional_on)  # fmt: skip
 
 
 def _schedule(grids: Mapping[str, Grid], flexible: Limit) -> tuple[tuple[Limit, ...], ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
@@ -10,12 +11,14 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.text import slugify
 
-from derms.agreement import Curtailment, Terms
+from derms.agreement import Conditions, Curtailment, Terms
 from derms.errors import Conflict, InputError
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection import states
 from interconnection.models import Agreement, Application, Offer, Study
+from interconnection.offer_check import faults
+from interconnection.offer_options import STATIC_MARGIN
 from interconnection.services.applications import move
 from interconnection.services.audit import record
 
@@ -42,6 +45,7 @@ def draft_terms(application: Application, study: Study, *, starts: date, ends: d
     energy = answer["limited_energy_percent_import"]
     polled = application.protocol == POLLED
     largest = max(application.import_w, application.export_w)
+    inverter = study.request.get("inverter", "unity")
     ramp = int(POLLED_RAMP_PER_S * largest) if polled else min(RAMP_W_PER_S, largest // 10)
     return Terms(
         site=f"{slugify(application.name)[:48] or 'site'}-{application.pk}",
@@ -61,16 +65,18 @@ def draft_terms(application: Application, study: Study, *, starts: date, ends: d
         starts=starts,
         ends=ends,
         study_sha256=study.inputs_sha256,
+        inverter=inverter,
     )
 
 
 def prepare_offer(
     application: Application, study: Study, terms: Terms, *, engineer: Any, kind: str = "dynamic",
-    valid_until: date | None = None,
+    valid_until: date | None = None, margin: float = STATIC_MARGIN, conditional_on: Application | None = None,
 ) -> Offer:  # fmt: skip
     """Store an offer for a second person to look at; raises Conflict when one is open or waits already.
 
-    Raises InputError when the study is another application's or the failsafe is above what it found firm.
+    `conditional_on`: an application ahead that must not be connected for this one to hold. Raises InputError when the
+    study is another application's, or for the first fault of `offer_check.faults`: nothing is above what was studied.
     """
     if study.application_id != application.pk:
         raise InputError("the study belongs to another application", where="study")
@@ -78,9 +84,12 @@ def prepare_offer(
         raise Conflict(
             f"an application in state '{application.state}' gets no offer", where="state", remedy="Study it first."
         )
-    firm = _limit(json.loads(study.result), "firm")
-    if not terms.failsafe.within(firm):
-        raise InputError("the failsafe limit is above what the study found firm", where="failsafe")
+    inverter = study.request.get("inverter", "unity")
+    found = faults(json.loads(study.result), terms, kind, margin, inverter=inverter)
+    if found:
+        raise InputError(found[0].what, where=found[0].where, remedy=found[0].remedy)
+    if conditional_on is not None:
+        terms = _conditional(application, terms, conditional_on)
     try:
         with transaction.atomic():
             offer = Offer.objects.create(
@@ -96,6 +105,8 @@ def prepare_offer(
                 failsafe_export_w=terms.failsafe.export_w,
                 kind=kind,
                 valid_until=valid_until,
+                margin=margin,
+                conditional_on=conditional_on,
                 prepared_by=engineer,
             )
             record(
@@ -106,6 +117,15 @@ def prepare_offer(
             "an offer is prepared or open already", where="offer", remedy="Issue it, take it back, or study again."
         ) from error
     return offer
+
+
+def _conditional(application: Application, terms: Terms, other: Application) -> Terms:
+    if other.feeder_id != application.feeder_id or other.pk == application.pk or other.state not in states.QUEUED:
+        raise InputError(
+            "the condition is not an application that waits on the same feeder", where="conditional_on",
+            remedy="Name one that is ahead in a queue that this one stands in.",
+        )  # fmt: skip
+    return replace(terms, conditions=replace(terms.conditions or Conditions(), conditional_on=other.reference))
 
 
 def approve_offer(offer: Offer, *, approver: Any) -> Offer:

@@ -31,13 +31,18 @@ def _study(application: Application, request: HttpRequest) -> Study:
     return found
 
 
+def _most(answer: dict[str, Any], side: str) -> list[list[int]]:
+    """What a static schedule may say at most: the study's least less its margin."""
+    return [list(row) for row in offer_options.allowed(answer, side)]
+
+
 @access(get=(roles.ENGINEER,), post=(roles.ENGINEER,))
 def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
     """The editor: options side by side, "yes, if" as sentences with fields, the 12 × 24 grids."""
     application = or_404(queries.application, request.user, number)
     study = _study(application, request)
     if request.method == "POST":
-        form = OfferForm(request.POST)
+        form = OfferForm(request.POST, application=application)
         if form.is_valid():
             with told(request):
                 offer_editor.prepare(
@@ -49,7 +54,7 @@ def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
     chosen = next((o for o in found if o.kind == request.GET.get("option", "dynamic") and not o.missing), None)
     chosen = chosen or next(o for o in found if not o.missing)
     if request.method == "GET":
-        form = OfferForm.starting(offer_editor.draft(application, study, chosen))
+        form = OfferForm.starting(offer_editor.draft(application, study, chosen), application)
     answer = json.loads(study.result)
     least = offer_options.least_of(answer)
     context: dict[str, Any] = {
@@ -62,7 +67,8 @@ def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
         "volt_var": offer_editor.volt_var_study(application, study),
         "sides": study_page.sides(answer),
         "grids": {
-            side: {"least": [[least.by_side[side].get((month, hour)) for hour in range(24)] for month in range(12)],
+            side: {"least": _most(answer, side) if chosen.kind in offer_options.STATIC
+                   else [[least.by_side[side].get((month, hour)) for hour in range(24)] for month in range(12)],
                    "asked": int(answer[f"{side}_kw"] * 1000)}
             for side in offer_options.SIDES
         },
@@ -77,7 +83,7 @@ def check_offer(request: HttpRequest, number: int) -> HttpResponse:
     """What the fields mean now, as a fragment: sentences, energy, hours, or the first refusal; nothing is stored."""
     application = or_404(queries.application, request.user, number)
     study = _study(application, request)
-    form = OfferForm(request.POST)
+    form = OfferForm(request.POST, application=application)
     context: dict[str, Any] = {"form": form}
     if form.is_valid():
         try:

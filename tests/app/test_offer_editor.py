@@ -44,8 +44,7 @@ def test_the_finer_the_schedule_the_more_energy_it_gives_and_none_promises_more_
 
 def test_a_static_schedule_above_the_study_is_refused_and_a_dynamic_ceiling_is_not() -> None:
     answer = answer_of_a_year()
-    least = offer_options.least_of(answer)
-    grids = {side: least.grid(side) for side in offer_options.SIDES}
+    grids = {side: offer_options.allowed(answer, side) for side in offer_options.SIDES}
     offer_options.check_static("static_288", answer, grids)
     row = list(grids["import"][0])
     row[18] += 1

@@ -1,0 +1,51 @@
+"""Conditional and bridge offers: the signed condition holds back the permission while the other one may still connect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from derms.errors import Conflict, InputError
+from derms.limits import Limit
+from interconnection.models import Application, FeederVersion, Study
+from interconnection.services import commissioning
+from interconnection.services.applications import act, file_application, submit
+from interconnection.services.commissioning import Result, Step
+from interconnection.services.offers import accept_offer, approve_offer, draft_terms, prepare_offer
+from tests.app.conftest import ask
+
+STARTS = date(2026, 1, 1)
+
+
+def test_a_conditional_offer_holds_back_the_permission_while_the_other_may_connect(
+    application: Application, studied: Study, people: dict[str, Any], version: FeederVersion
+) -> None:
+    other = submit(file_application(ask(name="Ahead"), applicant=people["other"]), actor="other")
+    application.refresh_from_db()
+    terms = draft_terms(application, studied, starts=STARTS, ends=None)
+    with pytest.raises(InputError, match="waits on the same feeder"):
+        prepare_offer(application, studied, terms, engineer=people["engineer"], conditional_on=application)
+    offer = prepare_offer(application, studied, terms, engineer=people["engineer"], conditional_on=other)
+    assert offer.terms.conditions is not None
+    assert offer.terms.conditions.conditional_on == other.reference
+    accept_offer(approve_offer(offer, approver=people["approver"]), applicant=people["applicant"], typed_name="Ada")
+    application.refresh_from_db()
+    now = datetime(2026, 6, 1, tzinfo=UTC)
+    commissioning.record(application, Result("wire", [Step("all", True)], now), by=people["engineer"])
+    with pytest.raises(Conflict, match=other.reference):
+        commissioning.permit(application, by=people["engineer"], now=now)
+    act(other, "withdraw", by=people["other"])
+    commissioning.permit(application, by=people["engineer"], now=now)
+
+
+def test_no_service_offers_more_than_was_studied(application: Application, studied: Study, people: dict[str, Any]) -> None:
+    application.refresh_from_db()
+    terms = draft_terms(application, studied, starts=STARTS, ends=None)
+    more = replace(terms, flexible=Limit(terms.flexible.import_w, application.export_w + 1))
+    with pytest.raises(InputError, match="asked for and studied"):
+        prepare_offer(application, studied, more, engineer=people["engineer"])
+    with pytest.raises(InputError, match="made with unity"):
+        prepare_offer(application, studied, replace(terms, inverter="volt_var_b"), engineer=people["engineer"])
