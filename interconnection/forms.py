@@ -243,7 +243,7 @@ class OfferForm(forms.Form):
     remedy_usd_per_kwh = forms.FloatField(required=False, min_value=0, max_value=100)
     access = forms.ChoiceField(
         required=False, initial="pro_rata",
-        choices=[("pro_rata", "in proportion to what was agreed"), ("equal", "in equal parts"), ("need", "by declared need"),
+        choices=[("pro_rata", "in proportion to what was agreed"), ("equal", "in equal parts"), ("need", "by need"),
                  ("last_in_first_off", "first to those that came first")],
     )  # fmt: skip
     bridge_for = forms.CharField(required=False, max_length=200)
