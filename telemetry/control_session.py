@@ -101,11 +101,12 @@ class Session:
                     recorder=recorder, leadership=self.leadership, clock=self.clock,
                     settings=ControlSettings(cycle_s=self.cycle_s), orders=self.orders,
                     memory=DatabaseMemory(self.feeder, self.clock), clock_offset=self.leadership.offset_s, documents=True,
+                    switching=self.facts.state,
                 )  # fmt: skip
                 recorder.engine = self.engine
                 # The lead is taken only now: a process that compiles for minutes must not keep a ready one out.
                 beside = [asyncio.create_task(work) for work in (self._lead(), self._watch_orders(), self._watch_facts())]
-                await self._cycles()
+                await self._cycles(model)
         finally:
             for task in beside:
                 task.cancel()
@@ -115,7 +116,7 @@ class Session:
     async def _lead(self) -> None:
         await self.leadership.keep(self._over)
 
-    async def _cycles(self) -> None:
+    async def _cycles(self, model: FeederProcess) -> None:
         assert self.engine is not None
         while not self.stop.is_set() and not self._over.is_set():
             started = self.clock.monotonic()
@@ -129,6 +130,9 @@ class Session:
             head = await self._head()
             if await self.engine.cycle(head, hour=_hour(self.clock.now())) is not None:
                 self.progress.move()
+            if not model.alive:
+                LOG.error("the feeder's process has ended: the session starts anew")
+                return
             await self._rest(max(0.0, self.cycle_s - (self.clock.monotonic() - started)))
 
     async def _rest(self, seconds: float) -> None:

@@ -102,9 +102,10 @@ class ControlEngine:
         memory: Memory | None = None,
         clock_offset: Callable[[], float] | None = None,
         documents: bool = False,
+        switching: str = "normal",
     ) -> None:
         """`clock_offset`: how far this machine's wall clock is from the truth, seconds, as far as it is known.
-        `documents`: put into each record what `replay_cycle` needs.
+        `documents`: put into each record what `replay_cycle` needs; `switching`: the name of the solver's switching state.
         """
         self.feeder = feeder
         self.settings = settings or ControlSettings()
@@ -113,6 +114,7 @@ class ControlEngine:
         self.ladders = {item.site: Ladder() for item in terms}
         self.ports = dict(ports)
         self.solver = solver
+        self._rank = {item.site: place for place, item in enumerate(terms)}  # terms come in order of acceptance
         self.recorder = recorder
         self.leadership = leadership
         self.clock = clock
@@ -127,7 +129,7 @@ class ControlEngine:
         self._verdict = Verdict(NONE, None, False)
         self._asked: dict[str, ordered.Ceiling] = {}
         self._confirmed = 0
-        self._documents = documents
+        self._documents, self._switching = documents, switching
         self._wires = {item.site: asyncio.Lock() for item in terms}
         self._newest: dict[str, tuple[int, int]] = {item.site: (-1, -1) for item in terms}
         self._sequence = 0
@@ -344,6 +346,9 @@ class ControlEngine:
             reserved=reserved,
             in_force=in_force,
             controllable=fresh and self.ladders[site].stage is not Stage.LOCKED,
+            v_pu=reading.voltage_pu if fresh and reading else None,
+            need=_need(reading) if fresh and reading else None,
+            rank=self._rank[site],
         )
 
     @property
@@ -402,6 +407,7 @@ class ControlEngine:
             decisions=decisions,
             question=envelope.inputs if envelope is not None else "",
             answer=envelope.outputs if envelope is not None else "",
+            switching=self._switching,
         )
 
     async def _publish(
@@ -484,3 +490,10 @@ class ControlEngine:
                 name, readings.get(name), stage=stages[name], excess_w=excess[name], grant=lent, now=now, snapshot=snapshot
             )
         return bundles
+
+
+def _need(reading: Reading) -> tuple[float, float] | None:
+    """Return what a site could use now, import and export W; None where it does not say."""
+    if reading.available_import_w is None or reading.available_export_w is None:
+        return None
+    return max(0.0, reading.available_import_w), max(0.0, reading.available_export_w)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, Site
+from derms.grid.live_request import MeterRow, canonical, question
 from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
 from telemetry.control.decide import Target
@@ -19,21 +22,30 @@ SOLVE_S = 8.0
 
 
 class FeederEnvelopeSolver:
-    """Answers the engine's question with exact power flows on the feeder's own model."""
+    """Answers the engine's question with exact power flows on the feeder's own model.
 
-    def __init__(self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None) -> None:
+    `rules`: sharing rule by element, "" for all others. `meters`: asked each cycle for further measurements on the feeder.
+    """
+
+    without_head = True
+
+    def __init__(
+        self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None, *,
+        rules: Mapping[str, str] | None = None, meters: Callable[[], Sequence[MeterRow]] = tuple,
+    ) -> None:  # fmt: skip
         self._feeder = feeder
         self._elements = tuple(elements)
         self._criteria = criteria or CriteriaSettings()
+        self._rules, self._meters = dict(rules or {}), meters
         self._scale = 1.0
 
     async def solve(
-        self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
+        self, *, hour: int, head: HeadReading | None, asks: Sequence[Site], settings: ControlSettings
     ) -> EnvelopeAnswer:
         """Return targets for all sites; raises NotConverged when the state is not known, LocalError when we fail."""
         request = EnvelopeRequest(
             hour=hour,
-            head_w=head.power_w,
+            head_w=head.power_w if head is not None else math.nan,
             sites=tuple(asks),
             criteria=self._criteria,
             elements=self._elements,
@@ -41,26 +53,37 @@ class FeederEnvelopeSolver:
             voltage_margin_pu=settings.voltage_margin_pu,
             first_scale=self._scale,
         )
-        raw = await asyncio.to_thread(self._feeder.call, "envelope", request.to_dict(), timeout_s=SOLVE_S)
-        self._scale = raw["load_scale"]
+        asked = question(
+            request, rules=self._rules, meters=self._meters(), volts_pu=[site.v_pu for site in asks],
+            need=[site.need for site in asks], rank=[site.rank for site in asks],
+            study=(settings.study_low, settings.study_high), scale=(settings.scale_low, settings.scale_high),
+            least_margin_factor=settings.least_margin_factor,
+        )  # fmt: skip
+        raw = await asyncio.to_thread(self._feeder.call, "live_envelope", asked, timeout_s=SOLVE_S)
+        if head is not None:
+            self._scale = raw["load_scale"]
         return EnvelopeAnswer(
-            targets={name: _target(item) for name, item in raw["granted"].items()},
+            targets={name: _target(item, raw["shrunk"]) for name, item in raw["granted"].items()},
             load_scale=raw["load_scale"],
-            level="head",
+            level=raw["level"],
             worst_loading_percent=raw["worst_loading_pu"] * 100.0,
             worst_element=raw["worst_element"],
             lowest_voltage_pu=raw["lowest_v_pu"],
             highest_voltage_pu=raw["highest_v_pu"],
             corners_checked=raw["corners"],
             shrunk=raw["shrunk"],
+            margin_w=tuple(raw["margin_w"]) if raw["margin_w"] is not None else None,
+            engine=raw["engine"],
+            inputs=canonical(asked),
+            outputs=canonical(raw),
         )
 
 
-def _target(raw: dict) -> Target:
-    """The reason names the side that is cut more."""
+def _target(raw: dict[str, Any], shrunk: bool) -> Target:
+    """The reason names the side that is cut more. What made a corner shrink may have been a voltage."""
     side = "import" if raw["import_share"] <= raw["export_share"] else "export"
     share = raw[f"{side}_share"]
     criterion = raw[f"{side}_criterion"] or "agreement"
     element = raw[f"{side}_element"] or "flexible limit"
-    thermal_only = not any("voltage" in (raw[f"{way}_criterion"] or "") for way in ("import", "export"))
+    thermal_only = not shrunk and not any("voltage" in (raw[f"{way}_criterion"] or "") for way in ("import", "export"))
     return Target(Limit(**raw["limit"]), Reason(criterion, element, share, ""), thermal_only)

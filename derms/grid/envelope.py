@@ -27,7 +27,10 @@ MOST_SHRINKS = 20
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One site: where, what it does now (W, var; None when silent), what it must and may get, what it may be doing."""
+    """One site: where, what it does now (W, var; None when silent), what it must and may get, what it may be doing.
+
+    `v_pu`: its measured voltage; `need`: what it wishes to import and export now, W; `rank`: its place in the queue.
+    """
 
     name: str
     bus: str
@@ -39,6 +42,9 @@ class Site:
     reserved: Limit
     in_force: Limit
     controllable: bool
+    v_pu: float | None = None
+    need: tuple[float, float] | None = None
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class EnvelopeRequest:
 def _site(raw: Mapping[str, Any]) -> Site:
     plain = dict(raw)
     plain["phases"] = tuple(plain["phases"])
+    plain["need"] = tuple(plain["need"]) if plain.get("need") else None
     for name in ("failsafe", "flexible", "reserved", "in_force"):
         plain[name] = Limit(**plain[name])
     return Site(**plain)

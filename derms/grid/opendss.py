@@ -251,6 +251,18 @@ class Circuit:
             if tuple(dss.Capacitors.States()) != states:
                 dss.Capacitors.States(list(states))
 
+    def start_afresh(self) -> None:
+        """Forget what was solved before: controls as compiled, voltages from the direct solution.
+
+        An answer that must be reproduced to the byte starts here; a warm start leaves its trace in the last digits.
+        """
+        self.restore_controls(self._initial_controls)
+        self._place(())
+        self._dss.Solution.LoadMult(self._file_load_mult)
+        self._dss.Solution.Hour(0)
+        self._dss.Solution.Seconds(0.0)
+        self._dss.Solution.SolveDirect()
+
     def bus(self, name: str, phases: Sequence[int] | None = None) -> Bus:
         """Return a bus, checked to exist and to have the phases; raises InputError saying what it has."""
         found = self.buses.get(name.lower())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from derms.grid.capacity import StudyRequest
+from derms.grid.criteria import CriteriaSettings
 from derms.grid.opendss import Circuit
 
 TINY = (
@@ -35,3 +36,26 @@ def warm_up() -> None:
     study_hours_on_arrays(circuit, request, (0,))
     closing(circuit, request, {"import": [0, 1], "export": [0, 1]})
     what_if(circuit, {"request": request.to_dict()})
+    _warm_live(circuit)
+
+
+def _warm_live(circuit: Circuit) -> None:
+    """Run the control room's envelope by every rule: its first cycle has 8 s and no time to compile."""
+    from derms.grid.envelope import EnvelopeRequest, Site
+    from derms.grid.live import live_envelope
+    from derms.grid.live_request import question
+    from derms.grid.sharing_rules import RULES
+    from derms.limits import NOTHING, Limit
+
+    most = Limit(9_000_000, 9_000_000)
+    sites = tuple(
+        Site(name, bus, (1, 2, 3), 0.0, 0.0, NOTHING, most, NOTHING, NOTHING, True)
+        for name, bus in (("s", "a"), ("t", "b"))
+    )
+    request = EnvelopeRequest(0, 300e3, sites, CriteriaSettings(), ("line.one", "line.two"), 0.03, 0.002)
+    for rule in RULES:
+        asked = question(
+            request, rules={"": rule}, meters=(), volts_pu=(1.0, None), need=(None, None), rank=(0, 1), study=(0.7, 1.3),
+            scale=(0.05, 2.5), least_margin_factor=0.5,
+        )  # fmt: skip
+        live_envelope(circuit, asked)

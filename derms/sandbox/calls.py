@@ -11,6 +11,7 @@ from derms.grid.closing import closing
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.ladder import ladder
+from derms.grid.live import live_envelope
 from derms.grid.opendss import Circuit
 from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
@@ -72,6 +73,7 @@ CALLS: dict[str, Call] = {
     "closing": _closing,
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
+    "live_envelope": lambda circuit, arguments, report: live_envelope(circuit, arguments),
     "islands": lambda circuit, arguments, report: {"islands": list(circuit.islands)},
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,

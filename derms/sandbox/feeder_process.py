@@ -55,6 +55,11 @@ class FeederProcess:
         """Return the child's process id."""
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Say whether the child still runs."""
+        return self._process.poll() is None
+
     def call(
         self,
         name: str,

@@ -64,7 +64,7 @@ class StillBook:
 def document(
     *, feeder: str, model_sha256: str, snapshot: str, settings: ControlSettings, orders: Orders, may_raise: bool,
     problem: str, books: Sequence[StillBook], targets: Mapping[str, Target] | None, decisions: Sequence[Decision],
-    question: str, answer: str,
+    question: str, answer: str, switching: str = "normal",
 ) -> str:  # fmt: skip
     """Return the canonical text. `question`, `answer`: the envelope solver's own canonical texts, empty for none."""
     return canonical(
@@ -72,6 +72,7 @@ def document(
             "feeder": feeder,
             "model_sha256": model_sha256,
             "snapshot": snapshot,
+            "switching": switching,
             "envelope": {"question": json.loads(question or "null"), "answer": json.loads(answer or "null")},
             "control": {
                 "settings": asdict(settings),
