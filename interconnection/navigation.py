@@ -53,6 +53,14 @@ ROOMS = (
             Item("Audit trail", "audit", "t", UTILITY),
         ),
     ),
+    Room(
+        "Access",
+        (
+            Item("Tokens", "tokens", "k"),
+            Item("Webhooks", "webhooks", "w"),
+            Item("People", "people", "p", (ADMINISTRATOR,)),
+        ),
+    ),
     Room("Help", (Item("Manual", "manual", "m"), Item("API", "api-docs", "a"))),
 )
 

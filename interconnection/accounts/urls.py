@@ -5,6 +5,7 @@ from allauth.urls import build_provider_urlpatterns
 from django.urls import include, path
 
 from interconnection.accounts import views
+from interconnection.views import webhooks
 
 urlpatterns = [
     path("login/", account_views.login, name="login"),
@@ -21,4 +22,6 @@ urlpatterns = [
     path("people/", views.people, name="people"),
     path("people/<int:number>/", views.person, name="person"),
     path("territories/", views.territories, name="territories"),
+    path("webhooks/", webhooks.webhooks, name="webhooks"),
+    path("webhooks/<int:number>/", webhooks.webhook, name="webhook"),
 ]

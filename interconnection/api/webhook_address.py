@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from derms.errors import InputError, RemoteError
 
 MOST = 500
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 Resolve = Callable[[str, int], Sequence[str]]
 
 
@@ -71,8 +72,9 @@ def allowed_by_list(target: Target, hosts: Sequence[str]) -> bool:
 def public(address: str, private_networks: Sequence[str]) -> bool:
     """Say whether an address may be connected to: global unicast, or in a network that is named explicitly."""
     found = ipaddress.ip_address(address.split("%", 1)[0])
-    mapped = getattr(found, "ipv4_mapped", None)
-    found = mapped or found
+    found = getattr(found, "ipv4_mapped", None) or found
+    if found in NAT64:
+        found = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
     if any(found in ipaddress.ip_network(network) for network in private_networks):
         return True
     tunnelled = isinstance(found, ipaddress.IPv6Address) and (found.sixtofour is not None or found.teredo is not None)

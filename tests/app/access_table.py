@@ -214,6 +214,10 @@ ROWS: dict[str, Row] = {
     "client-change": Row(post="own", args=lambda world: [world.more["client"].pk, "rotate"]),
     "people": Row(get="administrator", post="administrator", status=200),
     "person": Row(get="administrator", post="administrator", args=lambda world: [world.people["nobody"].pk], status=200),
+    "webhooks": Row(get="signed-in", post="signed-in", status=200),
+    "webhook": Row(
+        get="own administrator", post="own administrator", args=lambda world: [world.more["webhook"].pk], status=200
+    ),
     "territories": Row(get="administrator", post="administrator", status=200),
     "manual": Row(get="everybody", status=200),
     "manual-page": Row(get="everybody", args=lambda world: ["words"], status=200),

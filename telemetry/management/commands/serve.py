@@ -78,6 +78,7 @@ class Command(BaseCommand):
             Child("web", [sys.executable, "-m", "uvicorn", "derms.asgi:application", "--host", "127.0.0.1", "--port",
                           str(options["port"]), "--log-level", "warning"]),
             Child("studies", [*manage, "qcluster"]),
+            Child("webhooks", [*manage, "deliver_webhooks"]),
             Child("control", [*manage, "control", "--feeder", options["feeder"]]),
             Child("annunciator", [*manage, "annunciator"]),
             Child("scada", [*manage, "scada", "--port", str(options["scada_port"])]),
