@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +15,14 @@ from django.db import DatabaseError, close_old_connections
 
 from derms.agreement import Terms
 from derms.clock import SystemClock
-from derms.errors import Conflict, LocalError
+from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.switching import switched
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
-from telemetry import certificate_services, queries
+from telemetry import certificate_services, outlook_services, queries
 from telemetry.control.settings import ControlSettings
-from telemetry.control.state import HeadReading
+from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
 from telemetry.models import SiteEndpoint
@@ -40,6 +41,7 @@ LOOK_S = 0.25
 FACTS_S = 20.0
 WAIT_S = 2.0
 SKEW_S = 1.0
+LOOK_AHEAD_FIRST_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Session:
         self.orders = DatabaseOrders(self.feeder, clock, compiled_state=found.state)
         self._wake, self._over = asyncio.Event(), asyncio.Event()
         self._heads = HeadClock(clock)
+        self._last: CycleRecord | None = None
 
     async def run(self) -> None:
         """Certify, then stand by, then lead; return when told to stop or when the facts changed."""
@@ -105,7 +108,8 @@ class Session:
                 )  # fmt: skip
                 recorder.engine = self.engine
                 # The lead is taken only now: a process that compiles for minutes must not keep a ready one out.
-                beside = [asyncio.create_task(work) for work in (self._lead(), self._watch_orders(), self._watch_facts())]
+                works = (self._lead(), self._watch_orders(), self._watch_facts(), self._look_ahead(text))
+                beside = [asyncio.create_task(work) for work in works]
                 await self._cycles(model)
         finally:
             for task in beside:
@@ -128,7 +132,9 @@ class Session:
                 continue
             await self._open_wires()
             head = await self._head()
-            if await self.engine.cycle(head, hour=_hour(self.clock.now())) is not None:
+            record = await self.engine.cycle(head, hour=_hour(self.clock.now()))
+            if record is not None:
+                self._last = record
                 self.progress.move()
             if not model.alive:
                 LOG.error("the feeder's process has ended: the session starts anew")
@@ -160,6 +166,31 @@ class Session:
             if found is None or found.mark != self.facts.mark:
                 self._over.set()
                 return
+
+    async def _look_ahead(self, text: str) -> None:
+        """Keep the outlook fresh, on a model of its own: the cycle never waits for it."""
+        ahead: FeederProcess | None = None
+        try:
+            while True:
+                await asyncio.sleep(outlook_services.EVERY_S if ahead is not None else LOOK_AHEAD_FIRST_S)
+                last = self._last
+                if self.leadership.epoch() is None or last is None or last.envelope is None or not last.envelope.inputs:
+                    continue
+                if ahead is None or not ahead.alive:
+                    ahead = await asyncio.to_thread(FeederProcess, text)
+                now, envelope = self.clock.now(), last.envelope
+                asked = {
+                    "question": json.loads(envelope.inputs), "load_scale": envelope.load_scale,
+                    "hours": outlook_services.hours_ahead(_hour(now)),
+                }  # fmt: skip
+                try:
+                    answer = await asyncio.to_thread(ahead.call, "outlook", asked, timeout_s=outlook_services.OUTLOOK_S)
+                    await sync_to_async(outlook_services.keep_outlook, thread_sensitive=False)(self.feeder, now, answer)
+                except (HeadroomError, DatabaseError):
+                    LOG.exception("no outlook for %s", self.feeder)
+        finally:
+            if ahead is not None:
+                ahead.close()
 
     async def _certified(self, model: FeederProcess) -> list[str]:
         """Publish nothing where all sites at their failsafe limits would break a criterion in some hour."""

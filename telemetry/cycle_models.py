@@ -69,6 +69,18 @@ class EvidenceRow(Written):
         return f"{self.feeder}/{self.site} {self.stage} {self.snapshot}"
 
 
+class OutlookRow(models.Model):
+    """What a feeder's sites may expect: the newest outlook. Information, never permission."""
+
+    feeder = models.SlugField(max_length=64, unique=True)
+    at = models.DateTimeField()
+    hourly = models.JSONField()
+    five_minutes = models.JSONField()
+
+    def __str__(self) -> str:
+        return f"{self.feeder} at {self.at}"
+
+
 class Certificate(Written):
     """The failsafe certificate of one model, one switching state and one set of failsafe limits, or why it fails."""
 

@@ -201,7 +201,11 @@ class ControlEngine:
             may_raise=False,
         )  # fmt: skip
         lower = [d for d in decisions if d.limit != self.books[d.site].in_force(now) and not d.raises]
-        return (await self._publish(lower, epoch))[1]
+        answers = (await self._publish(lower, epoch))[1]
+        note = getattr(self.recorder, "note", None)  # a recorder that keeps grants between cycles says so by having it
+        if note is not None and answers:
+            note(answers)
+        return answers
 
     async def _lead_under(self, epoch: int) -> None:
         if epoch == self.epoch:

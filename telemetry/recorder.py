@@ -8,6 +8,7 @@ import math
 import queue
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.db import DatabaseError, close_old_connections
 
 from telemetry import services
 from telemetry.control.decide import Decision
-from telemetry.control.grant import Grant
+from telemetry.control.grant import Acknowledgement, Grant
 from telemetry.control.orders import Order
 from telemetry.control.state import CycleRecord
 from telemetry.engine import ControlEngine
@@ -24,7 +25,16 @@ from telemetry.engine import ControlEngine
 LOG = logging.getLogger(__name__)
 MOST_WAITING = 200
 AUDIT_S = 5.0
-Item = tuple[datetime, CycleRecord, dict[str, Any], dict[str, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Item:
+    """A cycle as it waits to be written."""
+
+    at: datetime
+    record: CycleRecord
+    board: dict[str, Any]
+    ladders: dict[str, dict[str, Any]]
 
 
 class DatabaseRecorder:
@@ -32,7 +42,7 @@ class DatabaseRecorder:
 
     def __init__(self, feeder: str) -> None:
         self._feeder = feeder
-        self._waiting: queue.Queue[Item | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[Item | tuple[Acknowledgement, ...] | None] = queue.Queue(MOST_WAITING)
         self.dropped = 0
         self._ladders: dict[str, tuple[Any, ...]] = {}
         self.engine: ControlEngine | None = None
@@ -52,8 +62,15 @@ class DatabaseRecorder:
         """Queue a cycle for writing; a full queue drops it and counts."""
         assert self.engine is not None
         try:
-            item = (datetime.now(UTC), record, board(self.engine, record), self._moved_ladders(self.engine, record))
+            item = Item(datetime.now(UTC), record, board(self.engine, record), self._moved_ladders(self.engine, record))
             self._waiting.put_nowait(item)
+        except queue.Full:
+            self.dropped += 1
+
+    def note(self, answers: Sequence[Acknowledgement]) -> None:
+        """Queue what went out between two cycles."""
+        try:
+            self._waiting.put_nowait(tuple(answers))
         except queue.Full:
             self.dropped += 1
 
@@ -75,18 +92,24 @@ class DatabaseRecorder:
 
     def _write(self) -> None:
         while (item := self._waiting.get()) is not None:
-            at, record, shown, ladders = item
             try:
-                services.record_outcomes(self._feeder, record.acknowledgements)
-                services.keep_evidence(self._feeder, record.evidence, at)
-                services.record_cycle(
-                    self._feeder, at, record.snapshot, record.epoch, shown | {"dropped": self.dropped},
-                    document=record.document, ladders=ladders,
-                )  # fmt: skip
+                self._write_one(item)
             except DatabaseError:
                 self.dropped += 1
                 LOG.exception("a cycle could not be recorded")
                 close_old_connections()
+
+    def _write_one(self, item: Item | tuple[Acknowledgement, ...]) -> None:
+        if not isinstance(item, Item):
+            services.record_outcomes(self._feeder, item)
+            return
+        record = item.record
+        services.record_outcomes(self._feeder, record.acknowledgements)
+        services.keep_evidence(self._feeder, record.evidence, item.at)
+        services.record_cycle(
+            self._feeder, item.at, record.snapshot, record.epoch, item.board | {"dropped": self.dropped},
+            document=record.document, ladders=item.ladders,
+        )  # fmt: skip
 
 
 def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:

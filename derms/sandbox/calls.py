@@ -13,6 +13,7 @@ from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.ladder import ladder
 from derms.grid.live import live_envelope
 from derms.grid.opendss import Circuit
+from derms.grid.outlook import outlook
 from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
 from derms.grid.what_if import what_if
@@ -74,6 +75,7 @@ CALLS: dict[str, Call] = {
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "live_envelope": lambda circuit, arguments, report: live_envelope(circuit, arguments),
+    "outlook": outlook,
     "islands": lambda circuit, arguments, report: {"islands": list(circuit.islands)},
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,

@@ -17,6 +17,7 @@ from derms.grid.envelope import EnvelopeRequest, Site, _state, envelope
 from derms.grid.live import live_envelope
 from derms.grid.live_request import canonical, question
 from derms.grid.opendss import Circuit, Injection
+from derms.grid.outlook import outlook
 from derms.grid.plant import participants
 from derms.limits import NOTHING, Limit
 from derms.sandbox.feeder_process import FeederProcess
@@ -166,3 +167,23 @@ def test_the_same_question_gives_the_same_bytes_in_another_process_whatever_was_
         second = [canonical(two.call("live_envelope", item)) for item in reversed(questions)]
     assert first == second[::-1]
     assert first[0] == first[3]
+
+
+def test_an_outlook_follows_the_studys_shapes_and_is_at_the_failsafe_where_nothing_is_known(
+    circuit: Circuit, elements: tuple[str, ...]
+) -> None:
+    silent = other(p_w=None, controllable=False)
+    asked = ask(request(circuit, elements, 490, depot(), silent))
+    hours = [490, 498, 503, 300]
+    found = outlook(circuit, {"question": asked, "load_scale": 1.0, "hours": hours})["hours"]
+    assert [item["hour"] for item in found] == hours
+    expected = [item["sites"]["depot"][0] for item in found]
+    assert min(expected) == expected[1] >= FIRM.import_w, "498 is the tightest hour of the year"
+    assert found[1]["sites"]["depot"][2:] == ["thermal", "line.section_149_1"]
+    assert all(item["sites"]["other"][:3] == [0, 0, "failsafe"] for item in found)
+    absurd = outlook(circuit, {"question": asked, "load_scale": 40.0, "hours": [498]})["hours"][0]
+    assert absurd["sites"]["depot"][:3] == [*vars_of(FIRM), "failsafe"]
+
+
+def vars_of(limit: Limit) -> tuple[int, int]:
+    return limit.import_w, limit.export_w
