@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from telemetry.pictures import Gauge, Line, band, bar, faceplate, loading, trend
 TREND_CYCLES = 360
 NEXT_HOURS = 24
 GAP_S = 35.0
+MOST_SITES, MOST_STUDIES = 200, 25
 ORDER_OF_STATES = ("locked", "warned", "silent", "failsafe", "lease")
 
 
@@ -40,8 +42,11 @@ def feeders(now: datetime) -> list[dict[str, Any]]:
     return found
 
 
-def feeder(name: str, now: datetime) -> dict[str, Any] | None:
-    """Return one feeder's page; None for a feeder that no engine ever ran."""
+def feeder(name: str, now: datetime, text: str = "") -> dict[str, Any] | None:
+    """Return one feeder's page; None for a feeder that no engine ever ran.
+
+    Of many sites the abnormal ones come first and 200 are shown; `text`: only sites whose name holds it.
+    """
     board = queries.board(name, now)
     if board is None:
         return None
@@ -50,14 +55,18 @@ def feeder(name: str, now: datetime) -> dict[str, Any] | None:
     places = [Place(buses.get(site["site"], ""), site["site"], site_state(site)) for site in board["sites"]]
     element = board.get("element") or ""
     percent = board.get("loading_percent")
-    sites = [_row(name, site) for site in board["sites"]]
+    chosen = [site for site in board["sites"] if text.lower() in site["site"]]
+    chosen.sort(key=lambda site: (ORDER_OF_STATES.index(site_state(site)), site["site"]))
     return {
         "board": board,
         "mode": order_queries.mode_row(name),
         "mode_name": order_queries.mode(name),
         "modes": orders.MODES,
         "summary": summary(name, datetime.fromisoformat(board["at"]), board, now),
-        "sites": sorted(sites, key=lambda site: (ORDER_OF_STATES.index(site["state"]), site["site"])),
+        "sites": [_row(name, site) for site in chosen[:MOST_SITES]],
+        "found": len(chosen),
+        "text": text,
+        "next": feeder_next_hours([site["site"] for site in board["sites"]], now),
         "margins": margins(board, described),
         "loading_bar": loading(percent, 220),
         "band": band(board.get("v_min_pu"), board.get("v_max_pu"), width=160),
@@ -83,10 +92,18 @@ def margins(board: dict[str, Any], described: dict[str, Any]) -> dict[str, Any]:
         "level": level,
         "cost": cost,
         "rating_kw": None if rating is None else round(rating),
+        "headroom_kw": None
+        if rating is None
+        else headroom(rating, board.get("loading_percent"), factor * settings.thermal_margin),
         "kw": None if rating is None or cost else round(factor * settings.thermal_margin * rating, 1),
         "percent": round(factor * settings.thermal_margin * 100, 1),
         "voltage_pu": round(factor * settings.voltage_margin_pu, 4),
     }
+
+
+def headroom(rating_kw: float, percent: float | None, margin: float) -> int | None:
+    """Return the kW that are left at an element below its rating and its margin, rounded down; None when not known."""
+    return None if percent is None else math.floor(rating_kw * (1.0 - margin - percent / 100.0))
 
 
 def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
@@ -166,6 +183,28 @@ def next_hours(promise: site_queries.Promise | None, now: datetime) -> dict[str,
         for moment, place in zip(moments[:-1], places, strict=False) if place is not None
     ]  # fmt: skip
     return {"chart": trend(lines, moments[0], moments[-1], "limits that the study expects, next 24 hours"), "rows": rows}
+
+
+def feeder_next_hours(sites: Sequence[str], now: datetime) -> str:
+    """Return the sum of what the studies expect for the next 24 hours, as a picture; empty beyond 25 sites."""
+    if not 0 < len(sites) <= MOST_STUDIES:
+        return ""
+    start = now.replace(minute=0, second=0, microsecond=0)
+    moments = [start + timedelta(hours=step) for step in range(NEXT_HOURS + 1)]
+    promises = site_queries.promises(sites)
+    totals: list[tuple[float, float] | None] = []
+    for moment in moments:
+        places = [(promise, promise.at(hour_of_year(moment))) for promise in promises]
+        known = [(promise.import_kw[at], promise.export_kw[at]) for promise, at in places if at is not None]
+        complete = len(known) == len(promises) > 0
+        totals.append((sum(a for a, _ in known), sum(b for _, b in known)) if complete else None)
+    if not any(totals):
+        return ""
+    lines = [
+        Line("import", "two", [(m, t and t[0]) for m, t in zip(moments, totals, strict=True)], step=True),
+        Line("export", "three", [(m, t and -t[1]) for m, t in zip(moments, totals, strict=True)], step=True),
+    ]
+    return trend(lines, moments[0], moments[-1], "what the studies expect of all sites, next 24 hours", size=(440, 210))
 
 
 def hour_of_year(moment: datetime) -> int:

@@ -7,10 +7,12 @@ nothing says so by its own timer (`watch.js`): what an operator sees is fresh, o
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 from django.urls import path
 
@@ -18,6 +20,8 @@ from interconnection import roles
 from telemetry.banner import shown
 from telemetry.live import EVERY_S, live
 from telemetry.progress import watchdog_says
+
+ASK_AGAIN_S = 60.0
 
 
 class BoardConsumer(AsyncJsonWebsocketConsumer):
@@ -40,7 +44,13 @@ class BoardConsumer(AsyncJsonWebsocketConsumer):
             self.task.cancel()
 
     async def _follow(self) -> None:
+        asked = time.monotonic()
         while True:
+            if time.monotonic() - asked > ASK_AGAIN_S:
+                asked = time.monotonic()
+                if not await database_sync_to_async(still_may_see)(self.scope.get("user")):
+                    await self.close(code=4403)
+                    return
             try:
                 news = await live().news()
             except DatabaseError:  # the watchdog's word needs no database: a blind page must still say who controls
@@ -52,6 +62,12 @@ class BoardConsumer(AsyncJsonWebsocketConsumer):
 def may_see(user: Any) -> bool:
     """Say whether a user may look at operations."""
     return roles.has(user, *roles.UTILITY)
+
+
+def still_may_see(user: Any) -> bool:
+    """Say whether a user may still look on: a role that was taken away, or an account that was closed, ends a socket."""
+    fresh = get_user_model().objects.filter(pk=getattr(user, "pk", None) or 0, is_active=True).first()
+    return fresh is not None and may_see(fresh)
 
 
 websocket_urlpatterns = [path("ws/board/", BoardConsumer.as_asgi())]

@@ -32,7 +32,7 @@ def feeder_map(description: Mapping[str, Any], sites: Sequence[Place], element: 
     if len(at) < 2:
         return ""
     parts = [
-        f'<svg class="chart map" role="img" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}" '
+        f'<svg class="chart oneline" role="img" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" width="{WIDTH:g}" '
         f'xmlns="http://www.w3.org/2000/svg"><title>{escape(_words(description, sites, element))}</title>'
     ]
     lines: dict[str, list[str]] = {"three": [], "one": []}

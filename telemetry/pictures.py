@@ -144,7 +144,7 @@ def trend(
     def y_at(kw: float) -> float:
         return round(top + (high - kw) / (high - low) * (height - top - bottom), 1)
 
-    parts = [_svg(width, height, title, "")]
+    parts = [_svg(width, height, title, "trend")]
     for kw in _ticks(low, high):
         css = "axis" if abs(kw) < 1e-9 else "grid"
         parts.append(f'<line class="{css}" x1="{left}" x2="{width - right}" y1="{y_at(kw)}" y2="{y_at(kw)}"/>')

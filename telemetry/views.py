@@ -46,7 +46,7 @@ def operations(request: HttpRequest) -> HttpResponse:
 def feeder(request: HttpRequest, feeder: str) -> HttpResponse:
     """One feeder: limits, headroom, map, sites, orders."""
     now = datetime.now(UTC)
-    found = board_queries.feeder(feeder, now)
+    found = board_queries.feeder(feeder, now, request.GET.get("text", "")[:64])
     if found is None:
         if site_queries.description(feeder) is None:
             raise Http404

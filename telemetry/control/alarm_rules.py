@@ -12,6 +12,8 @@ from telemetry.control.alarm_table import BY_KIND, CERTIFICATE_DAYS
 
 CYCLE_SEEN_S = 20.0
 """Two cycles of 10 s: the banner must stand 30 s after an engine's death at the latest."""
+HEAD = "the feeder head"
+"""How the engine's words begin when it is the head's measurement that is bad (telemetry_quality)."""
 WARNED, LOCKED = "warned", "locked"
 
 
@@ -84,7 +86,7 @@ def certificate_look(feeder: str, holds: bool | None, why: str) -> Look:
 
 def _state(feeder: str, board: Mapping[str, Any], standing: Standing) -> list[Look]:
     problem = board.get("problem") or ""
-    head = "head" in problem
+    head = problem.startswith(HEAD)
     dropped = int(board.get("dropped") or 0)
     looks = [
         Look("head_stale", feeder, bool(problem) and head, problem or "measured again", feeder),

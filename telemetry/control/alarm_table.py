@@ -94,14 +94,14 @@ TABLE: tuple[Entry, ...] = (
         "The measurement at the feeder head is missing, older than 30 s or bad.",
         "The state is not known: every site goes to its failsafe in the next cycle.",
         "Restore the measurement in SCADA; until then nothing is raised.",
-        600, on_delay_s=0, off_delay_s=20, suppressed_by=("not_controlling",),
+        600, on_delay_s=12, off_delay_s=20, suppressed_by=("not_controlling",),
     ),
     Entry(
         "state_unknown", "No solution of the feeder's state", Priority.HIGH,
         "The power flow does not converge on what was measured, or the engine's model failed.",
         "Every site goes to its failsafe in the next cycle.",
         "Compare the model with the switching state; declare the state that holds.",
-        600, off_delay_s=20, suppressed_by=("not_controlling", "head_stale"),
+        600, on_delay_s=12, off_delay_s=20, suppressed_by=("not_controlling", "head_stale"),
     ),
     Entry(
         "no_certificate", "Failsafe certificate missing", Priority.HIGH,

@@ -121,11 +121,11 @@ PAGES = [
 
 
 @pytest.mark.parametrize(("name", "args", "most"), PAGES)
-def test_a_page_takes_as_many_statements_for_300_sites_as_for_three(
+def test_a_page_takes_as_many_statements_for_300_sites_as_for_thirty(
     people: dict[str, Any], name: str, args: list[str], most: int
 ) -> None:
     client, now, counts = signed_in(people), datetime.now(UTC), []
-    for size in (3, 300):
+    for size in (30, 300):
         board(now, *(site(f"s{n:03d}", heard=n % 2 == 0) for n in range(size)), snapshot=f"1-{size}")
         for second in (0, 10):
             looks = [Look("site_silent", f"s{n:03d}", True, "silent", "ieee123") for n in range(1, size, 2)]
@@ -304,3 +304,39 @@ def test_a_switching_state_is_declared_with_a_reason(people: dict[str, Any], ver
     operator.post(page, {"name": "works", "reason": "crew on site", "opened": version.description["elements"][0][0]})
     state = SwitchingState.objects.get()
     assert (state.by, state.confirmed) == ("operator", False), "not ticked: not confirmed, so failsafe"
+
+
+def test_of_two_thousand_sites_the_abnormal_come_first_and_the_page_stays_small(people: dict[str, Any]) -> None:
+    board(datetime.now(UTC), *(site(f"s{n:04d}", heard=n != 1999) for n in range(2000)))
+    page = signed_in(people).get(reverse("feeder-board", args=["ieee123"])).content.decode()
+    assert "200 of 2000 shown" in page
+    assert page.index(">s1999</a>") < page.index(">s0000</a>")
+    assert len(page) < 600_000
+    one = signed_in(people).get(reverse("feeder-board", args=["ieee123"]) + "?text=s0007").content.decode()
+    assert ">s0007</a>" in one and ">s0008</a>" not in one
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_a_role_that_is_taken_away_ends_the_socket(monkeypatch: Any) -> None:
+    from asgiref.sync import sync_to_async
+    from asgiref.testing import ApplicationCommunicator
+
+    from telemetry import consumers
+    from tests.app.conftest import person
+
+    monkeypatch.setattr(consumers, "ASK_AGAIN_S", 0.0)
+    monkeypatch.setattr(consumers, "EVERY_S", 0.05)
+    user = await sync_to_async(person)("op", "operator")
+    scope = {"type": "websocket", "path": "/ws/board/", "headers": [], "subprotocols": [], "user": user}
+    socket = ApplicationCommunicator(consumers.BoardConsumer.as_asgi(), scope)
+    await socket.send_input({"type": "websocket.connect"})
+    assert (await socket.receive_output(timeout=5))["type"] == "websocket.accept"
+    assert (await socket.receive_output(timeout=5))["type"] == "websocket.send"
+    await sync_to_async(user.groups.clear)()
+    for _ in range(100):
+        said = await socket.receive_output(timeout=5)
+        if said["type"] == "websocket.close":
+            break
+    assert said["code"] == 4403
+    await socket.send_input({"type": "websocket.disconnect", "code": 4403})
+    await socket.wait(timeout=5)
