@@ -64,6 +64,12 @@ def agreements_in_force(on: date, feeder_name: str | None = None) -> list[Terms]
     return [terms for terms in found if terms.starts <= on and (terms.ends is None or on < terms.ends)]
 
 
+def permitted_sites(sites: list[str]) -> set[str]:
+    """Return which of these sites may be operated: their commissioning test passed, and nobody suspended them."""
+    rows = Agreement.objects.filter(site__in=sites, offer__application__state=states.PERMITTED)
+    return set(rows.values_list("site", flat=True))
+
+
 def studies(user: Any) -> QuerySet[Study]:
     """Return the studies that a user may see, newest first, without the bulk of their answers."""
     rows = Study.objects.select_related("application", "version__feeder").defer("result", "version__text")

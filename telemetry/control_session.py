@@ -19,7 +19,7 @@ from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.switching import switched
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
-from interconnection.queries import agreements_in_force
+from interconnection.queries import agreements_in_force, permitted_sites
 from telemetry import certificate_services, outlook_services, queries
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
@@ -27,6 +27,7 @@ from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
 from telemetry.models import SiteEndpoint
 from telemetry.progress import Progress
+from telemetry.protocols.closed_wire import ClosedWire
 from telemetry.protocols.dnp3.dialect import OURS, Dialect
 from telemetry.protocols.dnp3.master import Dnp3Pool
 from telemetry.protocols.ieee2030_5.site import UtilitySite
@@ -210,16 +211,28 @@ class Session:
         return elements
 
     async def _open_wires(self) -> None:
-        """Open the wires of sites that have an address and are not connected yet: only the leader talks to sites."""
+        """Open the wires of permitted sites that have an address; let go of those that may not be operated any more.
+
+        Only the leader talks to sites. A site without permission is at its failsafe by itself, and its wire is free for
+        the commissioning test.
+        """
         assert self.engine is not None
-        missing = [item for item in self.facts.terms if item.site not in self.engine.ports]
+        ports, names = self.engine.ports, [item.site for item in self.facts.terms]
+        permitted = await sync_to_async(permitted_sites)(names)
+        for name in [name for name, port in ports.items() if name not in permitted and not isinstance(port, ClosedWire)]:
+            port, ports[name] = ports[name], ClosedWire(name, ports[name].protocol)
+            await port.close()
+        missing = [
+            item for item in self.facts.terms
+            if item.site in permitted and (item.site not in ports or isinstance(ports[item.site], ClosedWire))
+        ]  # fmt: skip
         if not missing:
             return
         found = await sync_to_async(queries.endpoints)([item.site for item in missing])
         for item in missing:
             place = found.get(item.site)
             if place is not None:
-                self.engine.ports[item.site] = await self._open(item, place)
+                ports[item.site] = await self._open(item, place)
 
     async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:
         protocol, host, port = place.protocol, place.host, place.port

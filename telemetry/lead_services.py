@@ -73,6 +73,14 @@ def outrank(feeder: str, holder: str, epoch: int, above: int) -> int | None:
     return max(epoch, above) + 1
 
 
+def raise_epoch(feeder: str) -> None:
+    """Let the next leadership have a higher epoch than anything sent so far: the present leader must take the lead anew.
+
+    For a site that was tested under the present epoch with sequences of the test's own.
+    """
+    LeaderLease.objects.filter(feeder=feeder).update(epoch=F("epoch") + 1)
+
+
 def leads(feeder: str, epoch: int) -> bool:
     """Say whether `epoch` is the newest, and hold it so until the end of the transaction."""
     return LeaderLease.objects.select_for_update().filter(feeder=feeder, epoch=epoch).exists()

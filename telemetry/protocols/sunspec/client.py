@@ -68,6 +68,19 @@ class SunSpecSite:
         otherwise = Outcome.UNKNOWN if doubt else Outcome.REFUSED
         return Acknowledgement(grant, Outcome.ACKNOWLEDGED if taken else otherwise, in_force, doubt)
 
+    async def describe(self) -> dict[str, str]:
+        """Return who the device says it is (model 1), its nameplate, and its volt-var state (705) where it has one."""
+        image = await self._known()
+        facts = {}
+        if 1 in image.models:
+            common = image.points(1)
+            facts = {"maker": str(common.Mn.value), "model": str(common.Md.value), "serial": str(common.SN.value)}
+        most = codec.ratings(image)
+        facts |= {"import_w": str(most.import_w), "export_w": str(most.export_w)}
+        if 705 in image.models:
+            facts["volt_var"] = "enabled" if image.points(705).Ena.value else "not enabled"
+        return facts
+
     def messages(self) -> int:
         """Return how many requests went to this site."""
         return self._requests

@@ -26,7 +26,7 @@ BASES = (40000, 0, 50000)
 BASE = BASES[0]
 MARKER = (0x5375, 0x6E53)
 END = 0xFFFF
-MODELS = (701, 702, 704, 713)
+MODELS = (1, 701, 702, 704, 705, 713)
 NEEDED = (701, 702, 704)  # a charger without storage of its own has no 713
 # What one poll reads: (model, first register, count); the scale factors were read with the scan.
 POLL = ((701, 2, 17), (704, 14, 21), (713, 2, 4))
