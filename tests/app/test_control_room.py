@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 from asgiref.testing import ApplicationCommunicator
 from django.db.models.functions import Now
 
+from derms.clock import VirtualClock
+from derms.errors import InputError
 from derms.limits import Limit
 from interconnection.audit_models import AuditEntry
-from telemetry import lead_services, queries, services
+from interconnection.models import FeederVersion
+from telemetry import certificate_services, lead_services, order_services, queries, services
 from telemetry.consumers import BoardConsumer
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reason
+from telemetry.control.orders import Orders
 from telemetry.cycle_models import LadderRow
+from telemetry.leadership import DatabaseMemory, DatabaseOrders
 from telemetry.models import CycleRow, GrantRow, LeaderLease
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -149,3 +155,34 @@ async def test_the_board_comes_over_websocket_to_operators_and_to_nobody_else() 
             assert message["control"]["state"] == "not controlling", "no watchdog runs here, and the page must say so"
         await socket.send_input({"type": "websocket.disconnect", "code": 1000})
         await socket.wait(timeout=5)
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_the_engine_reads_orders_switching_and_ladders_from_the_database(version: FeederVersion) -> None:
+    clock = VirtualClock(NOW)
+    orders, memory = DatabaseOrders("ieee13", clock), DatabaseMemory("ieee13", clock)
+    assert await orders.read() == Orders()
+    assert not await orders.changed()
+    give = sync_to_async(order_services.failsafe_now)
+    await give("ieee13", "depot", by="ann", reason="storm", now=NOW)
+    assert await orders.changed()
+    assert not await orders.changed()
+    found = await orders.read()
+    assert found is not None
+    assert [(item.kind, item.site, item.by) for item in found.items] == [("failsafe", "depot", "ann")]
+    declare = sync_to_async(certificate_services.declare_state)
+    facts: dict[str, Any] = {"opened": ["line.switch_671_692"], "closed": [], "by": "ann", "reason": "52-1 opened"}
+    await declare(version, "east off", confirmed=False, now=NOW, **facts)
+    found = await orders.read()
+    assert found is not None and "not known: 52-1 opened" in found.topology
+    await declare(version, "east off", now=NOW, **facts)
+    found = await orders.read()
+    assert found is not None and "its model is not loaded yet" in found.topology
+    assert (await DatabaseOrders("ieee13", clock, compiled_state="east off").read()).topology == ""  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="no element"):
+        await declare(version, "x", now=NOW, **(facts | {"opened": ["line.nowhere"]}))
+    locked = Ladder(Stage.LOCKED, locked_at=100.0).to_dict(400.0)
+    await sync_to_async(services.keep_ladder)("ieee13", "depot", locked, NOW)
+    clock.advance(50.0)
+    ladder = (await memory.recall(1000.0))["depot"]
+    assert (ladder.stage, ladder.locked_at) == (Stage.LOCKED, 650.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,7 @@ from derms.limits import Limit
 from telemetry.control import orders
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.cycle_document import decide_again
+from telemetry.control.grant import Grant
 from telemetry.control.orders import Ceiling, Order, Orders, ceiling
 from telemetry.control.state import HeadReading
 from tests.unit.test_engine import FAILSAFE, NAMEPLATE, World
@@ -278,3 +280,62 @@ def test_every_cycles_document_decides_the_same_again() -> None:
     assert len(world.recorder.records) == 60
     for record in world.recorder.records:
         assert decide_again(record.document) == json.loads(record.document)["decisions"]
+
+
+@pytest.mark.parametrize("kind", ["cap", "hold"])
+def test_an_order_that_comes_while_the_audit_log_is_written_holds_the_raise_back(kind: str) -> None:
+    world, desk = room()
+    world.run(300)
+    before, audit = world.sites["depot"].limit(), world.recorder.audit
+
+    async def slow(grants: Sequence[Grant]) -> bool:
+        desk.give(kind, limit=before if kind == "cap" else None)
+        assert await world.engine.tighten() == [], "nothing is above it yet"
+        return await audit(grants)
+
+    world.recorder.audit = slow  # type: ignore[method-assign]
+    world.run(10)
+    assert world.sites["depot"].limit() == before
+    assert world.recorder.records[-1].withheld == ("depot",)
+
+
+class Shelf:
+    """What earlier leaders kept."""
+
+    def __init__(self, **ladders: Ladder) -> None:
+        self.ladders = ladders
+
+    async def recall(self, now: float) -> dict[str, Ladder]:
+        return self.ladders
+
+
+def test_a_new_leader_goes_on_from_the_ladders_that_the_old_one_kept() -> None:
+    world, _ = room()
+    world.run(300)
+    world.engine._memory = Shelf(depot=Ladder(Stage.LOCKED, locked_at=world.clock.monotonic()))
+    world.leader.value = 2
+    world.run(20)
+    assert world.engine.ladders["depot"].stage is Stage.LOCKED
+    assert world.sites["depot"].limit() == FAILSAFE
+
+
+def test_a_new_leader_renews_what_the_old_one_lent_without_a_step() -> None:
+    world, _ = room()
+    world.run(1200)
+    second = World()
+    second.clock, second.engine.clock = world.clock, world.clock
+    second.sites = second.engine.ports = world.sites  # type: ignore[assignment]
+    second.leader.value = 2
+    for _ in range(12):
+        second.run(10)
+        assert world.sites["depot"].limit() == NAMEPLATE
+    assert world.sites["depot"].acted_on[-1][0] == 2, "under its own epoch"
+
+
+def test_a_switching_state_that_is_not_confirmed_sends_the_feeder_to_failsafe() -> None:
+    world, desk = room("a", "b")
+    world.run(1200)
+    desk.now = Orders(topology="the switching state is not known: 52-1 opened")
+    world.run(10)
+    assert all(site.limit() == FAILSAFE for site in world.sites.values())
+    assert "52-1" in world.recorder.records[-1].grants[0].reason.element
