@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Count, Q
 
-from derms.errors import NotFound
+from derms.errors import InputError, NotFound
 from telemetry.protocols.ieee2030_5 import certificates, events
 from telemetry.utility_models import (
     Control,
@@ -192,6 +193,17 @@ def certificate_alarms(now: datetime) -> list[CertificateAlarm]:
         )
         found.append(CertificateAlarm(row.lfdi, row.name, row.role, tuple(sorted(set(places))), row.expires, step))
     return found
+
+
+def server_certificate(path: str, now: datetime) -> CertificateAlarm | None:
+    """Return the alarm of the listener's own certificate (a PEM file), if it is time for one; raises InputError."""
+    try:
+        lfdi, found = certificates.read_identity(Path(path).read_text())
+    except OSError as error:
+        raise InputError(f"the server's certificate cannot be read: {error.strerror}", where=path) from error
+    ends = certificates.expiry(found)
+    step = certificates.warning(ends, now) if ends else None
+    return CertificateAlarm(lfdi, "the listener's own", "server", (), ends, step) if ends and step is not None else None
 
 
 def _rows(devices: Iterable[EndDevice], now: datetime) -> list[DeviceRow]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
+from django.core.management import CommandError, call_command
 from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound
@@ -20,7 +23,7 @@ from telemetry import utility_services as services
 from telemetry.control.grant import Grant, Reason
 from telemetry.models import SiteEndpoint
 from telemetry.protocols.ieee2030_5 import outbox, pki
-from telemetry.utility_models import WireIdentity, WireNotification, WireSubscription
+from telemetry.utility_models import PriceInterval, WireIdentity, WireNotification, WireSubscription
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -105,3 +108,31 @@ def test_a_notification_is_sent_again_as_things_are_now_behind_what_waits() -> N
     assert len(queries.subscription_log(waiting=True)) == 1
     with pytest.raises(NotFound):
         services.resend(10_000)
+
+
+def test_the_commands_list_what_ends_and_publish_prices(tmp_path: Path, settings: Any, capsys: Any) -> None:
+    call_command("utility_certificates")
+    assert "no certificate ends" in capsys.readouterr().out
+    own = tmp_path / "server.pem"
+    key = pem((datetime.now(UTC) - NOW).days + 5)
+    own.write_text(key)
+    settings.UTILITY_CERT = str(own)
+    with pytest.raises(SystemExit):
+        call_command("utility_certificates", "--json")
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["role"], row["step_days"]) == ("server", 7)
+    device = services.enrol("B" * 40, now=SECONDS, site="depot", groups=["Feeder"])
+    price = {"start": "2030-01-01T00:00:00+00:00", "duration_s": 1800, "blocks": [[0, 0.21], [1000, -0.05]]}
+    text = {"name": "tou", "currency": 36, "multiplier": -5, "sites": ["depot"],
+            "components": [{"name": "Consumption", "prices": [price]}]}  # fmt: skip
+    path = tmp_path / "tariff.json"
+    path.write_text(json.dumps(text))
+    call_command("utility_tariff", path)
+    held = device.assignments.get().tariffs.get().components.get().intervals.get()
+    assert held.blocks == [[0, 21_000], [1000, -5_000]]
+    broken = [{"name": "x", "prices": [price | {"blocks": [[5, 1]]}]}]
+    for wrong in (text | {"sites": ["elsewhere"]}, text | {"components": broken}):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(CommandError):
+            call_command("utility_tariff", path)
+    assert PriceInterval.objects.count() == 1, "a refusal changes nothing"
