@@ -35,6 +35,7 @@ class DatabaseLeadership:
         self._feeder, self._clock, self._foreign = feeder, clock, foreign
         self._holder = f"{socket.gethostname()}-{os.getpid()}"[:64]
         self._epoch: int | None = None
+        self._highest = 0
         self._until = 0.0
         self.clocks = ClockCheck()
 
@@ -57,7 +58,9 @@ class DatabaseLeadership:
             elif not lead_services.keep_lead(self._feeder, self._holder, self._epoch):
                 self._epoch = None
         if self._epoch is None:
-            self._epoch = lead_services.take_lead(self._feeder, self._holder, floor=self._foreign())
+            # Never again under an epoch that this process led before: a restored backup would repeat it unnoticed.
+            self._epoch = lead_services.take_lead(self._feeder, self._holder, floor=max(self._foreign(), self._highest))
+        self._highest = max(self._highest, self._epoch or 0)
         self._until = asked + lead_services.LEASE_S if self._epoch is not None else 0.0
         wall = self._clock.now()
         ahead = lead_services.database_ahead_s(wall)

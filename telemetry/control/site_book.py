@@ -165,7 +165,8 @@ class SiteBook:
         for loan in self.loans:
             if loan.grant.order < order:
                 loan.reserved_until = min(loan.reserved_until, now + self.clear_s())
-        if self.epoch is not None and order[0] == self.epoch:
+        # Only a grant of this very book ends what leaders before it lent: a restored backup may repeat an epoch.
+        if any(loan.grant.order == order for loan in self.loans):
             self.earlier_until = min(self.earlier_until, now + self.clear_s())
 
 

@@ -108,3 +108,14 @@ def test_a_refused_grant_is_reserved_for_until_it_is_over_since_a_repeat_of_it_m
     assert depot.take(grant) is Verdict.ACCEPTED
     world.check()
     assert book.may_be_doing(now + 60.0 + book.clear_s()) == FAILSAFE
+
+
+def test_a_repeated_epoch_of_a_restored_backup_does_not_end_the_reservation_for_grants_that_are_not_ours() -> None:
+    world = World(("a",))
+    world.run(1500)
+    world.engine = _second_engine(world, epoch=1)  # the backup is older than the leader before: the number comes again
+    world.run(10)
+    reading = world.engine.books["a"].last_reading
+    assert reading is not None
+    assert reading.epoch == world.engine.epoch
+    assert world.engine.books["a"].may_be_doing(world.clock.monotonic() + 30.0) == NAMEPLATE
