@@ -18,9 +18,10 @@ from derms.clock import SystemClock
 from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.switching import switched
 from derms.sandbox.feeder_process import FeederProcess
+from interconnection import audit
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force, permitted_sites
-from telemetry import certificate_services, outlook_services, queries
+from telemetry import certificate_services, order_services, outlook_services, queries
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.engine import ControlEngine
@@ -161,6 +162,7 @@ class Session:
             await asyncio.sleep(FACTS_S)
             try:
                 found = await sync_to_async(facts, thread_sensitive=False)(self.feeder, self.clock.now())
+                await sync_to_async(_tidy, thread_sensitive=False)(self.clock.now())
             except (DatabaseError, Conflict):
                 LOG.exception("what there is to control on %s could not be read", self.feeder)
                 continue
@@ -265,6 +267,13 @@ class Session:
 
     def _foreign(self) -> int:
         return self.engine.foreign_epoch if self.engine is not None else 0
+
+
+def _tidy(now: datetime) -> None:
+    """Mark orders that came to their end, and bring what could not be logged into the audit chain."""
+    close_old_connections()
+    order_services.expire(now)
+    audit.log_missed()
 
 
 class HeadClock:

@@ -154,7 +154,9 @@ def test_what_lowers_goes_on_without_the_log_and_is_brought_in_later(
             audit.append("ann", "raise", "site a")
         assert audit.append_lowering("ann", "cap", "site a", {}, {"import_w": 0}) is None
     assert AuditEntry.objects.count() == 0
+    assert "1 lowerings could not be written" in audit.problem()
     assert audit.log_missed() == 1
+    assert audit.problem() == ""
     late = AuditEntry.objects.get()
     assert (late.actor, late.subject) == ("ann", "site a")
     assert "logged_late" in late.after
