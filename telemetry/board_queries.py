@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from interconnection import site_queries
-from telemetry import alarm_queries, certificate_services, order_queries, queries
+from telemetry import alarm_queries, certificate_services, next_hours, order_queries, queries
 from telemetry.control import orders
 from telemetry.control.settings import ControlSettings
 from telemetry.feeder_map import Place, feeder_map, rating_kw
@@ -17,9 +16,8 @@ from telemetry.models import CycleRow, GrantRow
 from telemetry.pictures import Gauge, Line, band, bar, faceplate, loading, trend
 
 TREND_CYCLES = 360
-NEXT_HOURS = 24
 GAP_S = 35.0
-MOST_SITES, MOST_STUDIES = 200, 25
+MOST_SITES = 200
 ORDER_OF_STATES = ("locked", "warned", "silent", "failsafe", "lease")
 
 
@@ -66,7 +64,7 @@ def feeder(name: str, now: datetime, text: str = "") -> dict[str, Any] | None:
         "sites": [_row(name, site) for site in chosen[:MOST_SITES]],
         "found": len(chosen),
         "text": text,
-        "next": feeder_next_hours([site["site"] for site in board["sites"]], now),
+        "next": next_hours.of_feeder(name, [site["site"] for site in board["sites"]], now),
         "margins": margins(board, described),
         "loading_bar": loading(percent, 220),
         "band": band(board.get("v_min_pu"), board.get("v_max_pu"), width=160),
@@ -120,7 +118,7 @@ def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
         "faceplate": faceplate(Gauge.of(entry)),
         "trend": site_trend(feeder, name, board, now),
         "promise": promise,
-        "next": next_hours(promise, now),
+        "next": next_hours.of_site(feeder, name, promise, now),
         "grants": grants,
         "why": entry.get("why") or (grants[0].reason if grants else None),
         "evidence": queries.evidence(feeder, name, 5),
@@ -156,61 +154,6 @@ def site_trend(feeder: str, name: str, board: dict[str, Any], now: datetime) -> 
     minutes = (now - since).total_seconds() / 60
     title = f"{name}: power and limits over the last {minutes:.0f} minutes"
     return trend(lines, since, now, title, size=(560, 400))
-
-
-def next_hours(promise: site_queries.Promise | None, now: datetime) -> dict[str, Any] | None:
-    """Return what the study expects for the next 24 hours: information for the fleet, not a permission."""
-    if promise is None or not promise.hours:
-        return None
-    start = now.replace(minute=0, second=0, microsecond=0)
-    moments = [start + timedelta(hours=step) for step in range(NEXT_HOURS + 1)]
-    places = [promise.at(hour_of_year(moment)) for moment in moments]
-    if all(place is None for place in places):
-        return None
-
-    def series(values: Sequence[float], sign: float) -> list[tuple[datetime, float | None]]:
-        return [
-            (moment, None if place is None else sign * values[place]) for moment, place in zip(moments, places, strict=True)
-        ]
-
-    lines = [
-        Line("import", "two", series(promise.import_kw, 1.0), step=True),
-        Line("export", "three", series(promise.export_kw, -1.0), step=True),
-    ]
-    rows = [
-        {"at": moment, "import_kw": promise.import_kw[place], "export_kw": promise.export_kw[place],
-         "by": promise.import_by[place] if promise.import_by else ""}
-        for moment, place in zip(moments[:-1], places, strict=False) if place is not None
-    ]  # fmt: skip
-    return {"chart": trend(lines, moments[0], moments[-1], "limits that the study expects, next 24 hours"), "rows": rows}
-
-
-def feeder_next_hours(sites: Sequence[str], now: datetime) -> str:
-    """Return the sum of what the studies expect for the next 24 hours, as a picture; empty beyond 25 sites."""
-    if not 0 < len(sites) <= MOST_STUDIES:
-        return ""
-    start = now.replace(minute=0, second=0, microsecond=0)
-    moments = [start + timedelta(hours=step) for step in range(NEXT_HOURS + 1)]
-    promises = site_queries.promises(sites)
-    totals: list[tuple[float, float] | None] = []
-    for moment in moments:
-        places = [(promise, promise.at(hour_of_year(moment))) for promise in promises]
-        known = [(promise.import_kw[at], promise.export_kw[at]) for promise, at in places if at is not None]
-        complete = len(known) == len(promises) > 0
-        totals.append((sum(a for a, _ in known), sum(b for _, b in known)) if complete else None)
-    if not any(totals):
-        return ""
-    lines = [
-        Line("import", "two", [(m, t and t[0]) for m, t in zip(moments, totals, strict=True)], step=True),
-        Line("export", "three", [(m, t and -t[1]) for m, t in zip(moments, totals, strict=True)], step=True),
-    ]
-    return trend(lines, moments[0], moments[-1], "what the studies expect of all sites, next 24 hours", size=(440, 210))
-
-
-def hour_of_year(moment: datetime) -> int:
-    """Return the hour of the study year, as the control process counts it."""
-    start = moment.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
-    return int((moment - start).total_seconds() // 3600) % site_queries.HOURS
 
 
 def _row(feeder: str, site: dict[str, Any]) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def test_a_trend_has_a_gap_where_nothing_was_heard() -> None:
 
 
 PAGES = [
-    ("operations", [], 9), ("feeder-board", ["ieee123"], 12), ("site", ["ieee123", "s000"], 14), ("alarms", [], 6),
+    ("operations", [], 9), ("feeder-board", ["ieee123"], 13), ("site", ["ieee123", "s000"], 14), ("alarms", [], 6),
     ("alarm-journal", [], 5), ("orders", [], 5), ("devices", [], 5), ("subscriptions", [], 4), ("audit", [], 6),
     ("evidence-list", [], 5),
 ]  # fmt: skip
@@ -340,3 +340,19 @@ async def test_a_role_that_is_taken_away_ends_the_socket(monkeypatch: Any) -> No
     assert said["code"] == 4403
     await socket.send_input({"type": "websocket.disconnect", "code": 4403})
     await socket.wait(timeout=5)
+
+
+def test_the_next_hours_come_from_the_engines_outlook_while_it_is_fresh(people: dict[str, Any]) -> None:
+    from telemetry import next_hours, outlook_services
+
+    now = datetime.now(UTC)
+    hours = [{"sites": {"depot": [900_000 - 1000 * n, 90_000, "thermal", f"line.l{n}"]}} for n in range(25)]
+    outlook_services.keep_outlook("ieee123", now, {"hours": hours})
+    found = next_hours.of_site("ieee123", "depot", None, now)
+    assert found is not None
+    assert (found["rows"][3]["import_kw"], found["rows"][3]["by"]) == (897.0, "thermal at line.l3")
+    assert len(found["rows"]) == 24
+    board(now)
+    assert "thermal at line.l3" in signed_in(people).get(reverse("site", args=["ieee123", "depot"])).content.decode()
+    assert next_hours.of_site("ieee123", "depot", None, now + timedelta(seconds=901)) is None, "old news is no outlook"
+    assert next_hours.of_feeder("ieee123", ["depot"], now) is not None
