@@ -189,3 +189,24 @@ def solve_transposed(f, x):  # type: ignore[no-untyped-def]
             j = f.low[k]
             store(x, 2 * j, load(x, 2 * j) - f.low_value[k, 0] * zr - f.low_value[k, 2] * zi)
             store(x, 2 * j + 1, load(x, 2 * j + 1) - f.low_value[k, 1] * zr - f.low_value[k, 3] * zi)
+
+
+@njit(cache=True, nogil=True)
+def solve_scalar(f, x):  # type: ignore[no-untyped-def]
+    """Solve J x = b for one right-hand side in place; `x` (2n,)."""
+    size = f.row_start.size - 1
+    for i in range(size):
+        yr, yi = x[2 * i], x[2 * i + 1]
+        for k in range(f.low_start[i], f.low_start[i + 1]):
+            xr, xi = x[2 * f.low[k]], x[2 * f.low[k] + 1]
+            yr -= f.low_value[k, 0] * xr + f.low_value[k, 1] * xi
+            yi -= f.low_value[k, 2] * xr + f.low_value[k, 3] * xi
+        x[2 * i], x[2 * i + 1] = yr, yi
+    for i in range(size - 1, -1, -1):
+        yr, yi = x[2 * i], x[2 * i + 1]
+        for k in range(f.row_start[i], f.row_start[i + 1]):
+            xr, xi = x[2 * f.row[k]], x[2 * f.row[k] + 1]
+            yr -= f.up[k, 0] * xr + f.up[k, 1] * xi
+            yi -= f.up[k, 2] * xr + f.up[k, 3] * xi
+        x[2 * i] = f.inverse[i, 0] * yr + f.inverse[i, 1] * yi
+        x[2 * i + 1] = f.inverse[i, 2] * yr + f.inverse[i, 3] * yi

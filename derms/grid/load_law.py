@@ -125,12 +125,17 @@ class BranchArrays(NamedTuple):
 
 
 def kernel_arrays(branches: Branches) -> BranchArrays:
-    """Return the branches as kernels take them."""
+    """Return the branches as kernels take them; made once for each set of branches."""
+    known = branches.__dict__.get("_kernel_arrays")
+    if known is not None:
+        return known
     low, high = branches.fast_range()
-    return BranchArrays(
+    found = BranchArrays(
         branches.a, branches.b, branches.model, 1.0 / branches.base_v**2, low, high, branches.v_min, branches.v_max,
         branches.exponent_p, branches.exponent_q, branches.zip_p, branches.zip_q, branches.cut_off,
     )  # fmt: skip
+    branches.__dict__["_kernel_arrays"] = found
+    return found
 
 
 @njit(cache=True, nogil=True)
@@ -209,3 +214,27 @@ def currents_and_slopes(br, p, q, voltage, current, slope):  # type: ignore[no-u
         er, ei = dg * vr - dh * vi, dh * vr + dg * vi
         slope[k, 0], slope[k, 1] = g + er * ur, -h + er * ui
         slope[k, 2], slope[k, 3] = h + ei * ur, g + ei * ui
+
+
+@njit(cache=True, nogil=True)
+def subtract_currents(br, p, q, voltage, rest):  # type: ignore[no-untyped-def]
+    """rest -= I(V) at every branch, for one case: `voltage`, `rest` (2n,)."""
+    for k in range(br.a.size):
+        i, j = br.a[k], br.b[k]
+        vr, vi = voltage[2 * i], voltage[2 * i + 1]
+        if j >= 0:
+            vr, vi = vr - voltage[2 * j], vi - voltage[2 * j + 1]
+        u = (vr * vr + vi * vi) * br.inverse_v2[k]
+        if br.model[k] == CONSTANT_POWER and br.low[k] <= u <= br.high[k]:
+            g, h = p[k] / u, -q[k] / u
+        else:
+            g, h = law(
+                br.model[k], u, p[k], q[k], br.v_min[k], br.v_max[k], br.exponent_p[k], br.exponent_q[k], br.zip_p[k],
+                br.zip_q[k], br.cut_off[k],
+            )  # fmt: skip
+        cr, ci = g * vr - h * vi, h * vr + g * vi
+        rest[2 * i] -= cr
+        rest[2 * i + 1] -= ci
+        if j >= 0:
+            rest[2 * j] += cr
+            rest[2 * j + 1] += ci

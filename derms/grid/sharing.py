@@ -21,23 +21,30 @@ from derms.grid.hosting import Watch, limits_of, name_of, row_currents
 from derms.grid.lanes import WIDTH
 from derms.grid.load_law import CONSTANT_POWER
 from derms.grid.network import ComplexArray, FloatArray, Network
-from derms.grid.powerflow import Reference, chord, newton
+from derms.grid.powerflow import Reference, chord, linearise, newton
 from derms.grid.sharing_rules import Demand, Division, divide
 from derms.grid.sweep import Watched
 
 INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
-MOST_TURNS = 14
+MOST_TURNS = 24
 SETTLED = 2e-3
 """A rule has settled when no limit moves by more than this part of itself, or two points in turn
 hold and their sums agree so closely."""
 NEAR_VOLTS, NEAR_AMPS = 0.002, 0.03
 """A constraint within this relative distance of its limit gets a row before it is broken."""
-MOST_NEW_ROWS = 640
+MOST_NEW_ROWS = 96
 NEAR_CORNER = 0.005
 """A constraint within this relative distance of its limit has its corner checked."""
 MOST_CORNERS = 8
-MOST_PROGRAMMES = 6
+MOST_NEAR_CORNERS = 64
+CORNER_ROWS = 4
+"""Rows kept of a corner that breaks something: its worst, of neighbours the worse."""
+MOST_CORNER_ROUNDS = 6
+"""How often the corners are looked at while sharing; what they forbid then becomes rows."""
+MOST_PROGRAMMES = 8
+FIRST_REACH, LEAST_REACH = 0.1, 0.01
+"""How far from the point a programme may move a site, of its cap: a programme is linear, the feeder is not."""
 """Linear programmes solved for the maximum total; its answer is the best point that held."""
 
 
@@ -98,20 +105,30 @@ class Sharing:
         self._nominal = state.network.base_v[nodes]
         self._low, self._high = np.sqrt(self.watched.low2), np.sqrt(self.watched.high2)
         self._amps = np.sqrt(self.watched.amps2)
+        self._node_pairs, self._row_pairs = _neighbours(state.network, nodes)
+        self._near = np.concatenate([np.full(2 * len(nodes), NEAR_VOLTS), np.full(len(self._amps), NEAR_AMPS)])
+        self._active: set[int] = set()
+        self._prices: dict[int, float] = {}
+        self._corner_rows: dict[tuple[bytes, int], tuple[FloatArray, float]] = {}
 
     def solve(self, watts: FloatArray) -> Reference:
         """Return the AC point with the sites at `watts` (s,); raises NotConverged."""
-        self._last = newton(self._network, *self._powers(watts), self._start)
+        found = self._nearby(watts)
+        powers = self._powers(watts)
+        self._last = newton(self._network, *powers, self._start) if found is None else linearise(
+            self._network, found, *powers
+        )  # fmt: skip
         return self._last
+
+    def _nearby(self, watts: FloatArray) -> ComplexArray | None:
+        """Return the AC point by the last point's factors, or the base's; None where they do not lead there."""
+        last = self._last or self.base.reference
+        return chord(self._network, last.factors, *self._powers(watts), last.volts.view(np.complex128))
 
     def voltages(self, watts: FloatArray) -> ComplexArray:
         """Return the AC point's voltages only, with the last point's factors where they do; raises NotConverged."""
-        if self._last is not None:
-            last = self._last.volts.view(np.complex128)
-            found = chord(self._network, self._last.factors, *self._powers(watts), last)
-            if found is not None:
-                return found
-        return self.solve(watts).volts.view(np.complex128)
+        found = self._nearby(watts)
+        return self.solve(watts).volts.view(np.complex128) if found is None else found
 
     def _powers(self, watts: FloatArray) -> tuple[FloatArray, FloatArray]:
         each = self.sign * (watts / self.sites.phases)[self._site]
@@ -131,42 +148,93 @@ class Sharing:
             return self._maximum_total()
         floor, cap = self.demand.floor, self.demand.cap
         watts, good, bound = cap.copy(), floor, float(cap.sum())
-        self._active: set[int] = set()
-        active: set[int] = set()
-        division, codes, slopes, worst, turns = None, np.zeros(0, dtype=np.int64), np.zeros((0, len(cap))), np.inf, 0
-        best_total, before, settled = -1.0, -1.0, False
-        near = np.concatenate([np.full(2 * len(self._nominal), NEAR_VOLTS), np.full(len(self._amps), NEAR_AMPS)])
-        for turns in range(1, MOST_TURNS + 1):
+        self._active, self._corner_rows, self._prices = set(), {}, {}
+        division, codes, worst, turns = None, np.zeros(0, dtype=np.int64), np.inf, 0
+        best_total, before, settled, rounds = -1.0, -1.0, False, 0
+        most = MOST_TURNS if rule != "alpha_fair" else MOST_TURNS // 2
+        for turns in range(1, most + 1):
             try:
                 point = self.solve(watts)
             except NotConverged:
                 watts = floor + 0.5 * (watts - floor)
                 continue
-            volts = point.volts.view(np.complex128)
-            excess = self.excess(volts)
+            excess = self.excess(point.volts.view(np.complex128))
             worst = float(excess.max(initial=-1.0))
             calm = worst <= INSIDE and abs(float(watts.sum()) - before) <= SETTLED * before
             before = float(watts.sum()) if worst <= INSIDE else -1.0
             if worst <= INSIDE and watts.sum() > best_total:
                 best_total, good = float(watts.sum()), watts
-            new = self._worst_new(excess, near, active)
+            new = self._worst_new(excess, self._near, self._active)
             if (settled and worst <= INSIDE) or calm:
+                rounds += 1
+                if rounds > MOST_CORNER_ROUNDS or not self._broken_corners(point, excess, watts):
+                    break
+                # What a corner forbids the rows now say: earlier points that held do not count any more.
+                best_total, before, good = -1.0, -1.0, floor
+            self._active |= new
+            if not self._active and not self._corner_rows:
                 break
-            active |= new
-            if not active:
-                break
-            codes = np.array(sorted(active), dtype=np.int64)
-            slopes = self.rows(point, codes)
-            room = self._room(excess, codes, slopes, watts)
-            positive = np.maximum(slopes, 0.0)
-            division = divide(rule, self.demand, positive, room, alpha=alpha)
+            codes, rows, room = self._programme(point, excess, watts)
+            division = divide(rule, self.demand, rows, room, alpha=alpha, price=self._last_prices(codes))
+            self._prices = dict(zip(codes.tolist(), division.price.tolist(), strict=True))
             bound = float(division.watts.sum())
             settled = bool((np.abs(division.watts - watts) <= 1.0 + SETTLED * division.watts).all())
             # A rule that jumps between two answers is led towards the best point that held.
-            halve = best_total >= 0.0 and turns > MOST_TURNS // 2
+            halve = best_total >= 0.0 and turns > most // 2
             watts = 0.5 * (division.watts + good) if halve else division.watts
-        self._active = active
         return self._answer(watts, worst, division, codes, turns, bound)
+
+    def _last_prices(self, codes: NDArray[np.int64]) -> FloatArray:
+        """Return the last turn's price of each constraint: a rule that works by prices starts there."""
+        return np.array([self._prices.get(code, 0.0) for code in codes.tolist()])
+
+    def _programme(
+        self, point: Reference, excess: FloatArray, watts: FloatArray
+    ) -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
+        """Return the constraints' codes, rows and room at a point: those in use there, and those of broken corners."""
+        codes = np.array(sorted(self._active), dtype=np.int64)
+        slopes = self.rows(point, codes)
+        room = self._room(excess, codes, slopes, watts)
+        rows = np.maximum(slopes, 0.0)
+        if self._corner_rows:
+            extra = list(self._corner_rows.items())
+            codes = np.concatenate([codes, np.array([key[1] for key, _ in extra], dtype=np.int64)])
+            rows = np.concatenate([rows, np.stack([row for _, (row, _) in extra])])
+            room = np.concatenate([room, np.array([left for _, (_, left) in extra])])
+        return codes, rows, room
+
+    def _corner_masks(self, point: Reference, excess: FloatArray, watts: FloatArray) -> list[NDArray[np.bool_]]:
+        """Return the corners to look at: for each constraint near its limit, those idle who take load off it."""
+        near = np.flatnonzero(excess > -NEAR_CORNER)
+        near = near[np.argsort(-excess[near], kind="stable")][:MOST_NEAR_CORNERS].astype(np.int64)
+        found: dict[bytes, NDArray[np.bool_]] = {}
+        for slopes in self.rows(point, near):
+            mask = slopes > 0.0
+            if float(np.minimum(slopes, 0.0) @ watts) < -1e-6 * abs(float(slopes @ watts)):
+                found.setdefault(mask.tobytes(), mask)
+            if len(found) >= MOST_CORNERS:
+                break
+        return list(found.values())
+
+    def _broken_corners(self, point: Reference, excess: FloatArray, watts: FloatArray) -> bool:
+        """Look at the corners and keep a row, linear at the corner itself, for each constraint that is broken there."""
+        broken = False
+        for mask in self._corner_masks(point, excess, watts):
+            others = np.where(mask, watts, 0.0)
+            try:
+                there = self.excess(self.voltages(others))
+            except NotConverged:
+                continue
+            if float(there.max(initial=-1.0)) <= 0.0:
+                continue
+            broken = True
+            at = self.solve(others)
+            codes = np.array(self._worst_first(there, np.zeros(len(there)))[:CORNER_ROWS], dtype=np.int64)
+            rows = np.where(mask, np.maximum(self.rows(at, codes), 0.0), 0.0)
+            room = -(there[codes] + 0.25 * INSIDE) * self._scale(codes) + rows @ others
+            for place, code in enumerate(codes.tolist()):
+                self._corner_rows[mask.tobytes(), code] = (rows[place], float(room[place]))
+        return broken
 
     def _corners(self, watts: FloatArray) -> tuple[FloatArray, float, int, bool]:
         """Check the corners in which those who take load off a near constraint do nothing; shrink the others until
@@ -175,25 +243,15 @@ class Sharing:
         Returns the watts, the violation with all at their limits, how many corners were looked at, whether one was shrunk.
         """
         point = self.solve(watts)
-        excess = self.excess(point.volts.view(np.complex128))
-        near = np.flatnonzero(excess > -NEAR_CORNER)
-        near = near[np.argsort(-excess[near], kind="stable")][:MOST_NEW_ROWS].astype(np.int64)
-        seen: set[bytes] = set()
-        shrunk = False
-        for slopes in self.rows(point, near):
-            helped = float(np.minimum(slopes, 0.0) @ watts)
-            mask = slopes > 0.0
-            if helped >= -1e-6 * abs(float(slopes @ watts)) or mask.tobytes() in seen:
-                continue
-            seen.add(mask.tobytes())
+        excess, shrunk = self.excess(point.volts.view(np.complex128)), False
+        masks = self._corner_masks(point, excess, watts)
+        for mask in masks:
             others = np.where(mask, watts, 0.0)
             if self._holds(others)[0] > 0.0:
                 shrunk = True
                 low = self._part_that_holds(np.where(mask, self.demand.floor, 0.0), others)
                 watts = np.where(mask, self.demand.floor + low * (watts - self.demand.floor), watts)
-            if len(seen) >= MOST_CORNERS:
-                break
-        return watts, self._holds(watts)[0], len(seen), shrunk
+        return watts, self._holds(watts)[0], len(masks), shrunk
 
     def _part_that_holds(self, floor: FloatArray, watts: FloatArray) -> float:
         """Return a part of the way from floor to watts that breaks nothing: the good end of a bracket."""
@@ -216,37 +274,66 @@ class Sharing:
         return low
 
     def _maximum_total(self) -> Shared:
-        """Climb from the pro-rata answer: linear programmes at the AC point, each step shortened until it holds.
+        """Climb from the pro-rata answer: linear programmes at the AC point, each step shortened until it and its corners
+        hold.
 
-        The problem is not convex: the answer is the best point found, `bound_w` the last programme's own promise.
+        The problem is not convex: the answer is the best point found, never less than pro rata; `bound_w` is the last
+        programme's own promise, not a proof.
         """
         start = self.run("pro_rata_capacity")
-        watts, active = start.watts, set(self._active)
-        if not active:
+        watts, worst, division, codes = start.watts, start.violation, None, np.zeros(0, dtype=np.int64)
+        bound, turns = float(watts.sum()), 0
+        if not self._active and not self._corner_rows:
             return start
-        worst, division, codes, bound, turns = start.violation, None, np.zeros(0, dtype=np.int64), 0.0, 0
-        for turn in range(1, MOST_PROGRAMMES + 1):
-            turns = turn
+        reach = FIRST_REACH
+        while turns < MOST_PROGRAMMES:
+            turns += 1
             point = self.solve(watts)
             excess = self.excess(point.volts.view(np.complex128))
-            codes = np.array(sorted(active), dtype=np.int64)
-            slopes = self.rows(point, codes)
-            room = self._room(excess, codes, slopes, watts)
-            division = divide("maximum_total", self.demand, np.maximum(slopes, 0.0), room)
-            bound = float(division.watts.sum())
-            better = None
-            for part in (1.0, 0.5, 0.2, 0.05):
-                trial = watts + part * (division.watts - watts)
-                found = self._holds(trial)
-                active |= found[1]
-                if found[0] <= INSIDE and trial.sum() > watts.sum() + 1.0:
-                    better, worst = trial, found[0]
+            # A small programme is a fast one: what is far from its limit comes back when it is broken.
+            self._active = {code for code in self._active if excess[code] > -4.0 * self._near[code]}
+            codes, rows, room = self._programme(point, excess, watts)
+            near = replace(
+                self.demand, floor=np.maximum(self.demand.floor, watts - reach * self.demand.cap),
+                cap=np.minimum(self.demand.cap, watts + reach * self.demand.cap),
+            )  # fmt: skip
+            known = len(self._active) + len(self._corner_rows)
+            wanted = divide("maximum_total", near, rows, room).watts
+            better = self._better(watts, wanted)
+            if better is None:
+                grew = len(self._active) + len(self._corner_rows) > known
+                reach *= 0.75 if grew else 0.4
+                if reach < LEAST_REACH:
                     break
-            if better is None or better.sum() < 1.002 * watts.sum():
-                watts = watts if better is None else better
+                continue
+            gained, watts, reach = float(better.sum() - watts.sum()), better, min(1.0, 1.5 * reach)
+            if gained < 0.001 * float(watts.sum()):
                 break
-            watts = better
-        return self._answer(watts, worst, division, codes, start.turns + turns, max(bound, float(watts.sum())))
+        point = self.solve(watts)
+        excess = self.excess(point.volts.view(np.complex128))
+        worst = float(excess.max(initial=-1.0))
+        codes, rows, room = self._programme(point, excess, watts)
+        division = divide("maximum_total", self.demand, rows, room)
+        bound = float(division.watts.sum())
+        found = self._answer(watts, worst, division, codes, start.turns + turns, max(bound, float(watts.sum())))
+        if found.watts.sum() < start.watts.sum() or found.violation > INSIDE:
+            return replace(start, bound_w=max(bound, float(start.watts.sum())), turns=found.turns)
+        return found
+
+    def _better(self, watts: FloatArray, wanted: FloatArray) -> FloatArray | None:
+        """Return the further of two parts of the way that holds with its corners and gives more; keep rows for what does
+        not hold."""
+        for part in (1.0, 0.5):
+            trial = watts + part * (wanted - watts)
+            if trial.sum() <= watts.sum() + 1.0:
+                break
+            worst, new = self._holds(trial)
+            self._active |= new
+            if worst <= INSIDE:
+                point = self.solve(trial)
+                if not self._broken_corners(point, self.excess(point.volts.view(np.complex128)), trial):
+                    return trial
+        return None
 
     def _holds(self, watts: FloatArray) -> tuple[float, set[int]]:
         """Return the largest violation at `watts` (inf without a solution) and the worst broken constraints."""
@@ -257,10 +344,19 @@ class Sharing:
         return float(excess.max(initial=-1.0)), self._worst_new(excess, np.full(len(excess), -INSIDE), set())
 
     def _worst_new(self, excess: FloatArray, near: FloatArray, active: set[int]) -> set[int]:
-        """Return the constraints to add: those beyond or near their limits, the worst few hundred a turn."""
-        found = np.flatnonzero(excess > -near)
-        found = found[np.argsort(-excess[found], kind="stable")]
-        return set([code for code in found.tolist() if code not in active][:MOST_NEW_ROWS])
+        """Return the constraints to add: those beyond or near their limits and worse than their neighbours along the
+        feeder, the worst few dozen a turn. What a neighbour hides shows when the neighbour is inside."""
+        return set([code for code in self._worst_first(excess, near) if code not in active][:MOST_NEW_ROWS])
+
+    def _worst_first(self, excess: FloatArray, near: FloatArray) -> list[int]:
+        count = len(self._nominal)
+        keep = np.concatenate([
+            _peaks(excess[:count], self._node_pairs), _peaks(excess[count : 2 * count], self._node_pairs),
+            _peaks(excess[2 * count :], self._row_pairs),
+        ])  # fmt: skip
+        found = np.flatnonzero((excess > -near) & keep)
+        order: list[int] = found[np.argsort(-excess[found], kind="stable")].tolist()
+        return order
 
     def rows(self, point: Reference, codes: NDArray[np.int64]) -> FloatArray:
         """Return d(constraint)/d(watts of each site), (len(codes), s), volts or amperes a watt, by adjoint solves."""
@@ -333,6 +429,40 @@ class Sharing:
         return floor + low * (watts - floor), left if low > 0.0 else float(
             self.excess(self.solve(floor).volts.view(np.complex128)).max(initial=-1.0)
         )
+
+
+def _neighbours(network: Network, watched: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return pairs (k, 2) of places in `watched` joined along one phase, and pairs of monitored rows in series."""
+    phase = np.array([int(name.rsplit(".", 1)[1]) for name in network.nodes])
+    bus = np.unique([name.rsplit(".", 1)[0] for name in network.nodes], return_inverse=True)[1]
+    admittance, place = network.admittance, np.full(network.size, -1, dtype=np.int64)
+    place[watched] = np.arange(len(watched))
+    row = np.repeat(np.arange(network.size), np.diff(admittance.start))
+    column = admittance.column
+    joined = (phase[row] == phase[column]) & (bus[row] != bus[column]) & (row < column) & (admittance.value != 0)
+    joined &= (place[row] >= 0) & (place[column] >= 0)
+    nodes = np.stack([place[row[joined]], place[column[joined]]], axis=1)
+    rows = network.rows
+    at = np.repeat(np.arange(len(rows.own)), np.diff(rows.start))
+    # A row's far end in its own phase; rows that begin there are the next in series.
+    far = (bus[rows.node] != bus[rows.own[at]]) & (phase[rows.node] == phase[rows.own[at]])
+    begins: dict[int, list[int]] = {}
+    for number, node in enumerate(rows.own.tolist()):
+        begins.setdefault(node, []).append(number)
+    series = [
+        (number, other) for number, node in zip(at[far].tolist(), rows.node[far].tolist(), strict=True)
+        for other in begins.get(node, ()) if other != number
+    ]  # fmt: skip
+    return nodes, np.array(series, dtype=np.int64).reshape(-1, 2)
+
+
+def _peaks(values: FloatArray, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which values no neighbour exceeds."""
+    keep = np.ones(len(values), dtype=bool)
+    left, right = values[pairs[:, 0]], values[pairs[:, 1]]
+    keep[pairs[left < right, 0]] = False
+    keep[pairs[right < left, 1]] = False
+    return keep
 
 
 @njit(cache=True)

@@ -18,6 +18,7 @@ from derms.grid.network import FloatArray
 RULES = ("equal", "pro_rata_capacity", "pro_rata_need", "last_in_first_off", "maximum_total", "alpha_fair")
 NOTHING_BINDS = -1
 BYSTANDER = 0.02
+MOST_SWEEPS = 20
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,10 @@ class Division:
     price: FloatArray
 
 
-def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alpha: float = 1.0) -> Division:
-    """Divide by a rule; raises InputError for an unknown one."""
+def divide(
+    rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alpha: float = 1.0, price: FloatArray | None = None
+) -> Division:
+    """Divide by a rule; raises InputError for an unknown one. `price`: where alpha-fair's prices begin, (r,)."""
     rows, room = _without_bystanders(demand, rows, room)
     if rule == "equal":
         return _fill(demand, np.ones(len(demand.cap)), rows, room, level=True)
@@ -53,7 +56,7 @@ def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alp
     if rule == "maximum_total":
         return _most(demand, rows, room)
     if rule == "alpha_fair":
-        return _alpha_fair(demand, rows, room, alpha)
+        return _alpha_fair(demand, rows, room, alpha, np.zeros(len(room)) if price is None else price)
     raise InputError(f"unknown sharing rule {rule!r}", where="rule", remedy=", ".join(RULES))
 
 
@@ -65,12 +68,27 @@ def _without_bystanders(demand: Demand, rows: FloatArray, room: FloatArray) -> t
     """
     if not len(rows):
         return rows, room
-    bystander = rows < BYSTANDER * rows.max(axis=1, keepdims=True)
-    used = np.where(bystander, rows, 0.0) @ demand.cap
-    spare = room - rows @ demand.floor
-    kept = used > 0.5 * np.maximum(spare, 0.0)
-    bystander[kept] = False
-    return np.where(bystander, 0.0, rows), room - np.where(kept, 0.0, used)
+    cleared, left = rows.copy(), room.copy()
+    _clear_bystanders(cleared, left, demand.floor, demand.cap)
+    return cleared, left
+
+
+@njit(cache=True)
+def _clear_bystanders(rows, room, floor, cap):  # type: ignore[no-untyped-def]
+    for r in range(rows.shape[0]):
+        most, carried = 0.0, 0.0
+        for i in range(rows.shape[1]):
+            most = max(most, rows[r, i])
+            carried += rows[r, i] * floor[i]
+        used = 0.0
+        for i in range(rows.shape[1]):
+            if rows[r, i] < BYSTANDER * most:
+                used += rows[r, i] * cap[i]
+        if used <= 0.5 * max(room[r] - carried, 0.0):
+            for i in range(rows.shape[1]):
+                if rows[r, i] < BYSTANDER * most:
+                    rows[r, i] = 0.0
+            room[r] -= used
 
 
 def _fill(demand: Demand, weight: FloatArray, rows: FloatArray, room: FloatArray, *, level: bool) -> Division:
@@ -189,66 +207,116 @@ def _tightest(x: FloatArray, demand: Demand, rows: FloatArray, price: FloatArray
     return np.where(stops, place, NOTHING_BINDS)
 
 
-def _alpha_fair(demand: Demand, rows: FloatArray, room: FloatArray, alpha: float) -> Division:
+def _alpha_fair(demand: Demand, rows: FloatArray, room: FloatArray, alpha: float, first: FloatArray) -> Division:
     """Maximise the sum of (x - floor + 1)^(1-alpha)/(1-alpha) (of the logarithm at 1) by prices, row after row."""
     if not 0.1 <= alpha <= 10.0:
         raise InputError(f"alpha {alpha} is outside 0.1..10", where="alpha")
-    from scipy import sparse
-
-    packed = sparse.csr_matrix(rows)
-    x, price = _prices(
-        demand.floor, demand.cap, packed.indptr.astype(np.int64), packed.indices.astype(np.int64), packed.data, room, alpha
-    )
+    start, site, value = _packed(np.ascontiguousarray(rows))
+    x, price = _prices(demand.floor, demand.cap, start, site, value, room, alpha, first)
     return Division(x, _tightest(x, demand, rows, price), price)
+
+
+@njit(cache=True)
+def _packed(rows):  # type: ignore[no-untyped-def]
+    """Return a matrix by its entries above nothing: where each row starts, columns, values."""
+    start = np.zeros(rows.shape[0] + 1, dtype=np.int64)
+    for r in range(rows.shape[0]):
+        start[r + 1] = start[r]
+        for i in range(rows.shape[1]):
+            start[r + 1] += rows[r, i] > 0.0
+    site, value = np.empty(start[-1], dtype=np.int64), np.empty(start[-1])
+    k = 0
+    for r in range(rows.shape[0]):
+        for i in range(rows.shape[1]):
+            if rows[r, i] > 0.0:
+                site[k], value[k] = i, rows[r, i]
+                k += 1
+    return start, site, value
 
 
 @njit(cache=True)
 def _at_price(cost, floor, cap, alpha):  # type: ignore[no-untyped-def]
     if cost <= 1e-15:
         return cap
-    return min(cap, floor + max(0.0, cost ** (-1.0 / alpha) - 1.0))
+    more = 1.0 / cost if alpha == 1.0 else cost ** (-1.0 / alpha)
+    return min(cap, floor + max(0.0, more - 1.0))
 
 
 @njit(cache=True)
-def _prices(floor, cap, start, site, value, room, alpha):  # type: ignore[no-untyped-def]
+def _prices(floor, cap, start, site, value, room, alpha, begin):  # type: ignore[no-untyped-def]
     """Coordinate ascent in the dual: each row's price is set so that the row is just full, until no price moves."""
     count, sites = room.size, floor.size
-    price, cost = np.zeros(count), np.zeros(sites)
-    for _ in range(60):
+    price, cost = begin.copy(), np.zeros(sites)
+    for r in range(count):
+        for k in range(start[r], start[r + 1]):
+            cost[site[k]] += value[k] * price[r]
+    for _ in range(MOST_SWEEPS):
         moved = 0.0
         for r in range(count):
             first, last = start[r], start[r + 1]
-            if price[r] == 0.0 and _used(first, last, site, value, cost, 0.0, floor, cap, alpha) <= room[r]:
-                continue
-            low, high = -price[r], max(price[r], 1e-9)
-            while _used(first, last, site, value, cost, high, floor, cap, alpha) > room[r] and high < 1e12:
-                low, high = high, high * 8.0
-            if _used(first, last, site, value, cost, low, floor, cap, alpha) <= room[r]:
-                high = low
-            while high - low > 1e-4 * (price[r] + high) + 1e-12:
-                middle = 0.5 * (low + high)
-                if _used(first, last, site, value, cost, middle, floor, cap, alpha) > room[r]:
-                    low = middle
-                else:
-                    high = middle
-            new = max(price[r] + high, 0.0)
-            moved = max(moved, abs(new - price[r]) / max(new, price[r], 1e-12))
-            for k in range(first, last):
-                cost[site[k]] += value[k] * (new - price[r])
-            price[r] = new
+            new = _row_price(first, last, site, value, cost, price[r], floor, cap, alpha, room[r])
+            if new != price[r]:
+                moved = max(moved, abs(new - price[r]) / max(new, price[r], 1e-12))
+                for k in range(first, last):
+                    cost[site[k]] += value[k] * (new - price[r])
+                price[r] = new
         if moved < 1e-3:
             break
     x = np.empty(sites)
     for i in range(sites):
-        x[i] = _at_price(cost[i], floor[i], cap[i], alpha)
+        x[i] = _at_price(max(cost[i], 0.0), floor[i], cap[i], alpha)
+    # Prices that have not come to rest leave a row a little too full: its sites give back what is too much.
+    for r in range(count):
+        used = least = 0.0
+        for k in range(start[r], start[r + 1]):
+            used += value[k] * x[site[k]]
+            least += value[k] * floor[site[k]]
+        if used > room[r] and used > least:
+            part = max(room[r] - least, 0.0) / (used - least)
+            for k in range(start[r], start[r + 1]):
+                x[site[k]] = floor[site[k]] + part * (x[site[k]] - floor[site[k]])
     return x, price
 
 
 @njit(cache=True)
+def _row_price(first, last, site, value, cost, now, floor, cap, alpha, room):  # type: ignore[no-untyped-def]
+    """The price at which a row is just full, the others' prices standing: Newton's steps inside a bracket."""
+    used, slope = _used(first, last, site, value, cost, 0.0, floor, cap, alpha)
+    if (now == 0.0 and used <= room) or abs(used - room) <= 1e-5 * abs(room):
+        return now
+    low, high, more = -now, np.inf, 0.0
+    if used <= room:
+        high = 0.0
+        least, _ = _used(first, last, site, value, cost, low, floor, cap, alpha)
+        if least <= room:
+            return 0.0
+    else:
+        low = 0.0
+    for _ in range(60):
+        step = (room - used) / slope if slope < 0.0 else 0.0
+        target = more + step
+        if not low < target < high or step == 0.0:
+            target = 0.5 * (low + high) if high < np.inf else max(8.0 * (now + more), 1e-9) - now
+        more = target
+        used, slope = _used(first, last, site, value, cost, more, floor, cap, alpha)
+        if used > room:
+            low = more
+        else:
+            high = more
+        if (used <= room and room - used <= 1e-5 * abs(room)) or high - low <= 1e-5 * (now + high) or more > 1e15:
+            break
+    return max(now + (high if high < np.inf else more), 0.0)
+
+
+@njit(cache=True)
 def _used(first, last, site, value, cost, more, floor, cap, alpha):  # type: ignore[no-untyped-def]
-    """What a row carries when its price rises by `more`."""
-    used = 0.0
+    """What a row carries when its price rises by `more`, and the derivative of that by the price."""
+    used = slope = 0.0
     for k in range(first, last):
         i = site[k]
-        used += value[k] * _at_price(cost[i] + value[k] * more, floor[i], cap[i], alpha)
-    return used
+        now = cost[i] + value[k] * more
+        x = _at_price(now, floor[i], cap[i], alpha)
+        used += value[k] * x
+        if floor[i] < x < cap[i]:
+            slope -= value[k] * value[k] * (x - floor[i] + 1.0) / (alpha * now)
+    return used, slope
