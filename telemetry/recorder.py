@@ -175,6 +175,7 @@ def _site(engine: ControlEngine, record: CycleRecord, name: str, decision: Decis
         "in_failsafe": limit == book.terms.failsafe,
         "stage": record.stages[name].value,
         "state_of_charge_percent": reading.state_of_charge_percent if reading else None,
+        "needs_kwh": [round(need.energy_wh / 1000, 1) for need in reading.needs] if reading else [],
         "available_import_kw": _kilo(reading.available_import_w) if reading else None,
         "available_export_kw": _kilo(reading.available_export_w) if reading else None,
         "energy_kwh": _kilo(reading.energy_wh) if reading else None,

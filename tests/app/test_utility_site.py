@@ -173,7 +173,7 @@ def test_the_command_registers_and_a_revoked_certificate_is_refused() -> None:
 
 
 STATEMENTS = {
-    "/dcap": 2, "/tm": 0, "/edev?l=9": 1, "{root}": 1, "{root}/fsa?l=9": 2, "{derc}?l=48": 2, "{derc}?s=10&l=10": 2,
+    "/dcap": 2, "/tm": 0, "/edev?l=9": 1, "{root}": 2, "{root}/fsa?l=9": 2, "{derc}?l=48": 2, "{derc}?s=10&l=10": 2,
     "{root}/der/1": 1, "/mup?l=9": 2,
 }  # fmt: skip
 

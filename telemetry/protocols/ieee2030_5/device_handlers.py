@@ -84,7 +84,10 @@ def register(request: Request, client: Client) -> Answer:
 @route("/edev/#", "GET")
 def end_device(request: Request, client: Client, number: str) -> Answer:
     """One EndDevice."""
-    return shown(client, "EndDevice", _end_device(only(_counted(EndDevice.objects.filter(client.seen(), pk=int(number))))))
+    device = client.device(number)
+    subs = device.subscriptions.count() if device.own else 0
+    fsas = 0 if device.own else device.assignments.count()
+    return shown(client, "EndDevice", resources.end_device(device, {"fsa": fsas, "sub": subs}))
 
 
 @route("/edev/#", "DELETE")
