@@ -298,3 +298,22 @@ async def test_a_closed_wire_lets_another_master_in_and_can_be_opened_again(stac
         await first.close()
         await second.close()
         await server.close()
+
+
+async def test_a_command_given_while_a_poll_runs_waits_for_it_and_is_not_lost(stack: str) -> None:
+    """An order lowers at once, whatever the cycle is doing: a site that is being polled takes its grant right after."""
+    device, clock = Device(), VirtualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    server, master = await serve_dnp3(device), Dnp3Master(timeout_s=2.0, stack=stack)
+    await master.start()
+    try:
+        port = await master.site("depot", "127.0.0.1", server.port, clock, failsafe=device.lease.failsafe)
+        await first_answer(port)
+        stamp = (await port.read()).stamp
+        await port.publish(Grant("depot", Limit(1_500_000, 1_500_000), 1, 1, 0.0, 60.0, stamp, WHY))
+        down = Grant("depot", device.lease.failsafe, 1, 2, 0.0, 60.0, stamp, WHY)
+        answers = await asyncio.gather(port.read(), port.read(), port.publish(down), port.read())
+        assert answers[2].outcome is Outcome.ACKNOWLEDGED
+        assert device.lease.in_failsafe(device.now)
+    finally:
+        await master.close()
+        await server.close()

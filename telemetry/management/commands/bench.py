@@ -53,10 +53,21 @@ class Command(BaseCommand):
         served.add_argument("--fleet-seconds", type=float, default=180.0)
         served.add_argument("--json", action="store_true")
 
+        wired = kinds.add_parser(
+            "dnp3", help="thousands of sites, py1815's master beside it, and the way from SCADA to a site"
+        )
+        wired.add_argument("--sites", type=int, default=2000)
+        wired.add_argument("--seconds", type=float, default=20.0)
+        wired.add_argument("--peer-sites", type=int, default=200)
+        wired.add_argument("--path-sites", type=int, default=10, help="0 leaves the way from SCADA out")
+        wired.add_argument("--changes", type=int, default=30)
+        wired.add_argument("--seed", type=int, default=1)
+        wired.add_argument("--json", action="store_true")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Run and print."""
-        if options["kind"] == "ieee2030_5":
-            self._ieee2030_5(options)
+        if options["kind"] in ("ieee2030_5", "dnp3"):
+            getattr(self, f"_{options['kind']}")(options)
             return
         try:
             circuit = Circuit.compile(model_text(options["feeder"], options.get("root"), options.get("regulators")))
@@ -75,6 +86,20 @@ class Command(BaseCommand):
                 circuit, settings=settings, hours=options["hours"], cases_an_hour=options["cases"],
                 ordinary_cases=options["ordinary_cases"], seed=options["seed"], report=bar.update,
             )  # fmt: skip
+
+    def _dnp3(self, options: dict[str, Any]) -> None:
+        from telemetry.benchmarks.dnp3 import bench
+
+        try:
+            answer = bench(
+                sites=options["sites"], seconds=options["seconds"], peer_sites=options["peer_sites"],
+                path_sites=options["path_sites"], changes=options["changes"], seed=options["seed"],
+                report=self.stderr.write,
+            )  # fmt: skip
+        except HeadroomError as error:
+            self.stderr.write(str(error))
+            raise SystemExit(2) from error
+        self.stdout.write(json.dumps(answer, indent=None if options["json"] else 2))
 
     def _ieee2030_5(self, options: dict[str, Any]) -> None:
         from telemetry.benchmarks.utility import bench

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections import deque
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any
@@ -22,6 +23,8 @@ import opendnp3 as dnp3
 from telemetry.protocols.dnp3 import points as p
 
 Event = tuple[str, Any]
+Points = dict[int, tuple[float, int]]
+MOST_WAITING = 8
 ANY_LOCAL_END = ".".join("0000")  # the kernel picks the outgoing address; nothing listens
 
 
@@ -37,6 +40,7 @@ class _Site:
     request: dict[str, Any] | None = None
     analogs: dict[int, tuple[float, int]] = field(default_factory=dict)
     binaries: dict[int, tuple[float, int]] = field(default_factory=dict)
+    waiting: deque[dict[str, Any]] = field(default_factory=deque)
     left: list[tuple[str, int, int]] = field(default_factory=list)
     poll: tuple[tuple[int, int, int, int], ...] = ()
     identity: dict[int, tuple[float, int]] = field(default_factory=dict)
@@ -48,28 +52,37 @@ class _Site:
 
 
 class _Soe(dnp3.ISOEHandler):  # type: ignore[misc]
-    """Takes values; only puts them into the queue."""
+    """Takes the values of one fragment together and puts them into the queue once: each crossing of threads costs."""
 
     def __init__(self, site: str, events: SimpleQueue[Event]) -> None:
         super().__init__()
         self._site, self._events = site, events
+        self._analogs: Points = {}
+        self._binaries: Points = {}
 
     def BeginFragment(self, info: Any) -> None:
-        """Nothing to do."""
+        """Start anew."""
+        self._analogs, self._binaries = {}, {}
 
     def EndFragment(self, info: Any) -> None:
-        """Nothing to do."""
+        """Pass on what came."""
+        self._events.put(("values", (self._site, self._analogs, self._binaries)))
 
     def OnDeviceAttribute(self, *arguments: Any) -> None:
         """Nothing to do."""
 
     def Process(self, info: Any, values: Any) -> None:
-        """Pass on analog and binary inputs with their flags."""
-        kind = "binary" if info.gv.name.startswith("Group1Var") or info.gv.name.startswith("Group2Var") else "analog"
-        if not info.gv.name.startswith(("Group1Var", "Group2Var", "Group30Var", "Group32Var")):
+        """Take analog and binary inputs with their flags."""
+        group = info.gv.name
+        if group.startswith(("Group30Var", "Group32Var")):
+            target = self._analogs
+        elif group.startswith(("Group1Var", "Group2Var")):
+            target = self._binaries
+        else:
             return
-        found = [(item.index, float(item.value.value), int(item.value.flags.value)) for item in values]
-        self._events.put(("values", (self._site, kind, found)))
+        for item in values:
+            value = item.value
+            target[item.index] = (float(value.value), value.flags.value)
 
 
 class _Application(dnp3.IMasterApplication):  # type: ignore[misc]
@@ -149,12 +162,12 @@ class MasterProcess:
         elif (what if isinstance(what, str) else what[0]) not in self._sites:
             return  # it was removed
         elif kind == "values":
-            name, group, found = what
+            name, analogs, binaries = what
             site = self._sites[name]
-            target = site.analogs if group == "analog" else site.binaries
-            target.update({index: (value, flags) for index, value, flags in found})
-            if group == "analog" and not site.ready:
-                site.identity.update({index: (value, flags) for index, value, flags in found if index in p.IDENTITY})
+            site.analogs.update(analogs)
+            site.binaries.update(binaries)
+            if not site.ready:
+                site.identity.update({index: analogs[index] for index in p.IDENTITY if index in analogs})
         elif kind == "link":
             self._link(*what)
         elif kind == "restart":
@@ -196,10 +209,12 @@ class MasterProcess:
             self._remove(site)
             self._answer(request, {"ok": True})
         elif site.request is not None:
-            self._answer(request, {"ok": False, "why": "busy"})
+            self._wait(site, request)
         elif not site.ready:
             self._answer(request, {"ok": False, "why": "FAILURE_NO_COMMS: no integrity poll yet"})
             self._settle(site)
+            if site.waiting:
+                self._request(site.waiting.popleft())
         elif request["do"] == "read":
             site.request, site.analogs, site.binaries = request, {}, {}
             site.requests += 1
@@ -208,6 +223,15 @@ class MasterProcess:
             site.request = request
             site.left = [(str(kind), int(index), int(value)) for kind, index, value in request["points"]]
             self._next_control(site)
+
+    def _wait(self, site: _Site, request: dict[str, Any]) -> None:
+        """One request at a time goes to a site; commands wait before polls, and not many of either."""
+        if len(site.waiting) >= MOST_WAITING:
+            self._answer(request, {"ok": False, "why": "busy"})
+        elif request["do"] == "read":
+            site.waiting.append(request)
+        else:
+            site.waiting.appendleft(request)
 
     def _add(self, request: dict[str, Any]) -> _Site:
         site = _Site(request["site"], int(request["timeout_ms"]), poll=tuple(tuple(item) for item in request["poll"]))
@@ -238,6 +262,8 @@ class MasterProcess:
     def _remove(self, site: _Site) -> None:
         """Close one association; what its callbacks still put into the queue finds no site any more."""
         del self._sites[site.name]
+        while site.waiting:
+            self._answer(site.waiting.popleft(), {"ok": False, "why": "removed"})
         if site.request is not None:
             self._finish(site, {"ok": False, "why": "removed"})
         site.master.Shutdown()
@@ -301,6 +327,8 @@ class MasterProcess:
         request, site.request = site.request, None
         assert request is not None
         self._answer(request, answer | {"requests": site.requests, "session": site.session})
+        if site.waiting:
+            self._request(site.waiting.popleft())
 
     def _answer(self, request: dict[str, Any], answer: dict[str, Any]) -> None:
         sys.stdout.write(json.dumps({"id": request["id"], **answer}) + "\n")

@@ -24,6 +24,7 @@ from telemetry.protocols.dnp3 import points as p
 
 TASKS = Tasks(events_when_indicated=False, integrity_on_overflow=False, write_time=False, event_follow_ups=0)
 RECONNECT_S = 1.0
+MOST_WAITING = 8
 NAMES = {"AO": "analog", "BO": "binary"}
 
 
@@ -33,7 +34,8 @@ class _Site:
     poll: bytes
     session: int = 0
     ready: bool = False
-    busy: bool = False
+    waiting: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     requests: int = 0
     connecting: asyncio.Task[None] | None = None
     identity: dict[int, tuple[float, int]] = field(default_factory=dict)
@@ -70,16 +72,17 @@ class Process:
             del self._sites[name]
             await _end(site)
             _say(request, {"ok": True})
-        elif site.busy:
+        elif site.waiting >= MOST_WAITING:
             _say(request, {"ok": False, "why": "busy"})
         else:
-            site.busy = True
+            site.waiting += 1
             try:
-                answer = await getattr(self, "_" + request["do"])(site, request)
+                async with site.turn:
+                    answer = await getattr(self, "_" + request["do"])(site, request)
             except (NotConnected, ConnectionError, OSError) as error:
                 answer = {"ok": False, "why": f"FAILURE_NO_COMMS {error}"}
             finally:
-                site.busy = False
+                site.waiting -= 1
             _say(request, answer | {"requests": site.requests, "session": site.session})
 
     def _add(self, request: dict[str, Any]) -> None:
