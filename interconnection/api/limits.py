@@ -24,7 +24,7 @@ class CallerRate(BaseThrottle):
         quota = settings.API_CALLS_A_MINUTE
         now = time.time()
         window = int(now // WINDOW_S)
-        key = f"api-rate:{caller(request)}:{window}"
+        key = f"api-rate:{caller(request).replace(' ', '-')}:{window}"
         cache.add(key, 0, WINDOW_S * 2)
         try:
             used = cache.incr(key, getattr(view, "cost", 1))
