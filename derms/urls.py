@@ -17,6 +17,7 @@ urlpatterns = [
     path("oauth/token/", oauth.token, name="oauth-token"),
     path("oauth/revoke/", oauth.revoke, name="oauth-revoke"),
     path("api/v1/", include("interconnection.api.urls")),
+    path("api/v1/", include("telemetry.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", api_page, name="api-docs"),
 ]

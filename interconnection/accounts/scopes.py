@@ -11,6 +11,7 @@ SCOPES: dict[str, str] = {
     "studies:write": "order and cancel studies",
     "offers:write": "issue and accept offers",
     "sites:read": "limits in force and the curtailment ledger",
+    "limits:write": "operators: lower a site's limit for a while",
     "webhooks:write": "webhooks: set up, resend, rotate the secret",
 }
 """Scope → what it opens."""

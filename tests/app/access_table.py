@@ -90,6 +90,10 @@ def study(world: World) -> list[Any]:
     return [world.study.pk]
 
 
+def site(world: World) -> list[Any]:
+    return [world.more["agreement"].site]
+
+
 ROWS: dict[str, Row] = {
     # Planning desk
     "queue": Row(get="signed-in", status=200),
@@ -196,6 +200,11 @@ ROWS: dict[str, Row] = {
     "api-study": Row(get="own utility", args=study, status=200),
     "api-study-cancel": Row(post="engineer", args=study),
     "api-study-resume": Row(post="engineer", args=study),
+    "api-sites": Row(get="signed-in", status=200),
+    "api-site": Row(get="own utility", args=site, status=200),
+    "api-site-limits": Row(get="own utility", args=site, status=200),
+    "api-site-curtailment": Row(get="own utility", args=site, status=200),
+    "api-site-cap": Row(get="utility", post="operator", args=site, status=200),
     "api-webhooks": Row(get="signed-in", post="signed-in", status=200),
     "api-webhook": Row(get="own", patch="own", delete="own", args=lambda world: [world.more["webhook"].pk], status=200),
     "api-webhook-rotate": Row(post="own", args=lambda world: [world.more["webhook"].pk]),

@@ -17,10 +17,11 @@ from django.utils import timezone
 from derms.access import AccessMiddleware, declared
 from interconnection.accounts import services as accounts
 from interconnection.api import webhook_services as webhooks
-from interconnection.models import ClockRun, InformationRequest, Offer
+from interconnection.models import Agreement, Application, ClockRun, InformationRequest, Offer
 from interconnection.roles import ADMINISTRATOR
+from interconnection.services.applications import file_application
 from tests.app.access_table import CALLERS, FOREIGN, ROLES, ROWS, Row, World, who
-from tests.app.conftest import person
+from tests.app.conftest import ask, person
 
 METHODS = ("get", "post", "put", "patch", "delete")
 PROTOCOL = {
@@ -46,9 +47,22 @@ def world(offered: Offer, people: dict[str, Any], settings: Any) -> World:
     ).pk
     made.more["token"], _ = accounts.make_token(owner, "script", ["feeders:read"], days=1, now=timezone.now())
     made.more["client"], _ = accounts.make_client(owner, "portal", ["feeders:read"])
+    made.more["agreement"] = signed(owner, offered)
     made.more["webhook"], _ = webhooks.create(owner, "https://hooks.example.org/in", [])
     made.more["message"] = webhooks.enqueue(made.more["webhook"], "test", {}, timezone.now())
     return made
+
+
+def signed(owner: Any, offered: Offer) -> Agreement:
+    """Return an agreement of another application: the first one's offer stays open."""
+    application = file_application(ask(name="Signed depot"), applicant=owner)
+    Application.objects.filter(pk=application.pk).update(state="accepted")
+    offer = Offer.objects.get(pk=offered.pk)
+    offer.pk, offer.application, offer.status = None, application, Offer.ACCEPTED
+    offer.save(force_insert=True)
+    return Agreement.objects.create(
+        offer=offer, site=offer.terms.site, document=offer.document, sha256=offer.sha256, accepted_by=owner
+    )
 
 
 def patterns(resolver: URLResolver, space: str = "") -> Iterator[tuple[str, URLPattern]]:
