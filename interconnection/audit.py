@@ -134,19 +134,6 @@ def missed() -> int:
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def problem() -> str:
-    """Return why the log is not in order just now, in a sentence; nothing when it is. Cheap: the chain is not walked."""
-    path = _missed_path()
-    waiting = path.read_text().count("\n") if path.exists() else 0
-    if waiting:
-        return f"{waiting} lowerings could not be written to the audit log and wait beside the database"
-    last = AuditEntry.objects.order_by("-sequence").values_list("sequence", "digest").first()
-    head = AuditHead.objects.filter(name="audit").values_list("sequence", "digest").first()
-    if last != head and not (last is None and head == (0, START)):
-        return "the audit chain does not end where its head says: run verify_audit"
-    return ""
-
-
 def verify(*, anchor_path: Path | None = None) -> Verification:
     """Walk the whole chain and compare it with every line of the anchor file."""
     anchors, unread = _anchors(anchor_path or _anchor_path())

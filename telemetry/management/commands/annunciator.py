@@ -11,7 +11,6 @@ from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
 from derms.clock import SystemClock
-from interconnection import audit
 from telemetry import alarm_services
 from telemetry.alarm_sources import Sources
 from telemetry.progress import Progress
@@ -31,7 +30,7 @@ class Command(BaseCommand):
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda *_: stop.set())
         clock = SystemClock()
-        sources, counter, well = Sources(clock, audit.problem), Progress("annunciator"), True
+        sources, counter, well = Sources(clock), Progress("annunciator"), True
         while not stop.wait(EVERY_S):
             try:
                 looks, covered = sources.look()
