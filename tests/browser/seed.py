@@ -14,6 +14,7 @@ from django.contrib.auth import get_user_model  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
 
 from derms.limits import Limit  # noqa: E402
+from interconnection.models import Application, Feeder  # noqa: E402
 from interconnection.services.applications import file_application, submit  # noqa: E402
 from interconnection.services.feeders import store_model  # noqa: E402
 from interconnection.services.offers import accept_offer, draft_terms, issue_offer  # noqa: E402
@@ -49,7 +50,40 @@ def agreement() -> None:
     services.measure_head("ieee13", datetime.now(UTC), 2_500_000.0, 600_000.0)
 
 
-WHAT = {"people": people, "agreement": agreement}
+def planning() -> None:
+    """The IEEE 13 feeder, listed equipment, and one complete application that waits for the engineer; prints its number."""
+    user = get_user_model().objects.get
+    if not Feeder.objects.filter(name="ieee13").exists():
+        store_model(MODEL, "ieee13", actor="seed")
+        listed()
+    filed = file_application(
+        ask(name="Riverside bus depot", import_w=4_000_000, export_w=2_000_000), applicant=user(username="applicant")
+    )
+    print(submit(filed, actor="applicant").pk)
+
+
+def offered() -> None:
+    """Study the newest application and issue its offer, as engineer and approver would."""
+    user, filed = get_user_model().objects.get, Application.objects.order_by("-pk")[0]
+    version = filed.feeder.versions.first()
+    assert version is not None
+    request = build_request(version, filed.bus, (1, 2, 3), filed.import_w, filed.export_w, hours=24)
+    study = perform(order_study(version, request, actor="engineer", application=filed).pk, workers=1)
+    terms = draft_terms(filed, study, starts=filed.wanted, ends=None)
+    issue_offer(filed, study, terms, engineer=user(username="engineer"), approver=user(username="approver"))
+
+
+def signed() -> None:
+    """File one more application, studied but without an offer: the editor's page needs one."""
+    user = get_user_model().objects.get
+    filed = submit(file_application(ask(name="North yard"), applicant=user(username="applicant")), actor="applicant")
+    version = filed.feeder.versions.first()
+    assert version is not None
+    request = build_request(version, filed.bus, (1, 2, 3), filed.import_w, filed.export_w, hours=24)
+    perform(order_study(version, request, actor="engineer", application=filed).pk, workers=1)
+
+
+WHAT = {"planning": planning, "offered": offered, "signed": signed, "people": people, "agreement": agreement}
 
 if __name__ == "__main__":
     for word in sys.argv[1:]:
