@@ -19,6 +19,7 @@ from telemetry.utility_models import Assignment, EndDevice, FlowReservation, Pri
 
 INT32, UINT48 = (1 << 31) - 1, (1 << 48) - 1
 MOST_BLOCKS = 16
+EARLIEST, LATEST, LONGEST_WINDOW_S = 1_577_836_800, 4_102_444_800, 7 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ def reserve(device: EndDevice, content: dict[str, Any], *, now: int, pen: int) -
         raise InputError("a request is made (0) or cancelled (1)", where="RequestStatus.requestStatus")
     if power <= 0 or energy == 0 or window["duration"] == 0:
         raise InputError("a reservation needs energy, power and a window", where="FlowReservationRequest")
+    if not EARLIEST <= window["start"] <= LATEST or window["duration"] > LONGEST_WINDOW_S:
+        raise InputError("the window lies between 2020 and 2100 and lasts a week at most", where="intervalRequested")
     ask = Ask(energy, power, window["start"], window["start"] + window["duration"])
     mrid = content["mRID"].upper()
     with transaction.atomic():

@@ -294,7 +294,8 @@ def latest_power(streams: Any) -> dict[int, tuple[float, int]]:
 
 
 def _moment(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
+    """Return a moment; what a device dates before 1970 or after 2100 stands at that edge."""
+    return datetime.fromtimestamp(min(max(seconds, 0), 4_102_444_800), UTC)
 
 
 def _program(row: Program) -> dict[str, Any]:

@@ -18,17 +18,22 @@ from typing import Any
 
 import envoy_schema.server.schema.sep2.pricing as envoy_pricing
 import pytest
+from asgiref.sync import async_to_sync
 from envoy_schema.server.schema.sep2.der import DERControlListResponse, DERProgramListResponse
 from envoy_schema.server.schema.sep2.end_device import EndDeviceListResponse
 from lxml import etree
 
+from derms.clock import VirtualClock
+from derms.errors import RemoteError
 from derms.limits import Limit
 from telemetry import utility_meters as meters
 from telemetry import utility_offers as offers
+from telemetry import utility_queries as queries
 from telemetry import utility_services as services
 from telemetry.control.grant import Grant, Reason
 from telemetry.protocols.ieee2030_5 import xml
 from telemetry.protocols.ieee2030_5.handlers import Answer, Request, handle
+from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.protocols.ieee2030_5.web import ROUTES
 from telemetry.utility_desk import Wanted, views
 from telemetry.utility_models import EndDevice, PriceInterval, UsagePoint
@@ -367,3 +372,25 @@ def test_what_a_device_says_of_itself_reaches_the_control_room(device: EndDevice
     assert view.voltage_pu == pytest.approx(1.02) and view.state_of_charge_percent == 64.5 and view.connected is True
     assert view.available_export_w == 60_000.0
     assert view.wanted == (Wanted(40_000.0, 20_000.0, NOW, NOW + 8 * 3600),)
+
+
+def test_numbers_beyond_all_measure_are_refused_or_silence(device: EndDevice) -> None:
+    far = flow(5_000, 5_000, (1 << 62), 3600, "9" * 32)
+    assert ask(f"/edev/{device.pk}/frq", "POST", xml.document("FlowReservationRequest", far)).status == 400
+    old = {
+        "createdDateTime": (1 << 62),
+        "functionSet": 11,
+        "logEventCode": 3,
+        "logEventID": 2,
+        "logEventPEN": 7,
+        "profileID": 2,
+    }
+    put(f"/edev/{device.pk}/lel", "LogEvent", old, "POST")
+    assert queries.device_detail(device.pk, datetime.fromtimestamp(NOW, UTC)).log[0]["at"].year == 2100
+    period = {"start": NOW - 60, "duration": 60}
+    items = [{"mRID": "A" * 32, "ReadingType": {"uom": 38, "powerOfTenMultiplier": 120},
+              "Reading": {"value": 1 << 40, "timePeriod": period}}]  # fmt: skip
+    meters.read_in(UsagePoint.objects.get(), items, NOW)
+    clock = VirtualClock(datetime.fromtimestamp(NOW, UTC))
+    with pytest.raises(RemoteError, match="no site draws"):
+        async_to_sync(UtilitySite("depot", Limit(1, 1), clock, pen=1).read)()

@@ -54,6 +54,7 @@ def run(count: int, seed: int) -> int:
     from django.core.management import call_command
     from django.db import transaction
 
+    from telemetry import utility_offers as offers
     from telemetry import utility_services as services
     from telemetry.protocols.ieee2030_5 import xml
     from telemetry.protocols.ieee2030_5.handlers import Request, handle
@@ -66,6 +67,23 @@ def run(count: int, seed: int) -> int:
     stream = {"mRID": "A" * 32, "ReadingType": {"uom": 38}, "Reading": {"value": 5}}
     point = {"mRID": "B" * 32, "roleFlags": "03", "serviceCategoryKind": 0, "status": 1, "deviceLFDI": LFDI}
     root = f"/edev/{device.pk}"
+    now = int(datetime.now(UTC).timestamp())
+    services.volt_var_b(program, now=now, pen=0)
+    tariff = offers.publish_tariff("t", device.assignments.all())
+    prices = offers.publish_prices(tariff, "c", [offers.Price(now, 1 << 20, ((0, 5), (9, 6)))], now=now, pen=0)
+    wanted = {
+        "mRID": "F" * 32, "creationTime": now, "energyRequested": {"multiplier": 3, "value": 40}, "powerRequested": power,
+        "intervalRequested": {"start": now, "duration": 3600}, "RequestStatus": {"dateTime": now, "requestStatus": 0},
+    }  # fmt: skip
+    held = offers.reserve(device, wanted, now=now, pen=0)
+    event = {
+        "createdDateTime": now,
+        "functionSet": 11,
+        "logEventCode": 2,
+        "logEventID": 1,
+        "logEventPEN": 7,
+        "profileID": 2,
+    }
     answer = {"endDeviceLFDI": LFDI, "status": 1, "subject": control.mrid}
     asked = [
         ("PUT", f"{root}/der/1/derg", xml.document("DERSettings", {"setGradW": 1, "setMaxW": power, "updatedTime": 5})),
@@ -74,7 +92,14 @@ def run(count: int, seed: int) -> int:
         ("POST", f"{root}/rsps/1/rsp", xml.document("DERControlResponse", answer)),
         ("POST", "/mup", xml.document("MirrorUsagePoint", point | {"MirrorMeterReading": [stream]})),
         ("POST", "/edev", xml.document("EndDevice", {"lFDI": LFDI, "sFDI": device.sfdi, "changedTime": 5})),
-        ("GET", f"{root}/derp/{program.pk}/derc?s=0&l=5", ""),
+        ("GET", f"{root}/derp/{program.pk}/derc?s=0&l=5&a=7", ""),
+        ("POST", f"{root}/frq", xml.document("FlowReservationRequest", wanted)),
+        ("PUT", f"{root}/frq/{held.pk}", xml.document("FlowReservationRequest", wanted)),
+        ("POST", f"{root}/lel", xml.document("LogEvent", event)),
+        ("GET", f"{root}/tp/{tariff.pk}/rc/{prices[0].component_id}/tti/{prices[0].pk}/cti/1", ""),
+        ("GET", f"/v1.3{root}/tp/{tariff.pk}/ctti?s=0&l=9", ""),
+        ("GET", f"/us{root}/derp/{program.pk}/dc/1", ""),
+        ("GET", "/.well-known/csipaus", ""),
     ]  # fmt: skip
     chance, seen = random.Random(seed), dict[int, int]()
     for number in range(count):

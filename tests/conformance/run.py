@@ -37,6 +37,18 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
+def wait_for(port: int, processes: list[subprocess.Popen]) -> None:
+    """Wait until somebody listens; raises where a process ended or nobody came up within a minute."""
+    for _ in range(300):
+        if any(process.poll() is not None for process in processes):
+            raise RuntimeError("a process did not start: its port may have been taken meanwhile; run again")
+        with closing(socket.socket()) as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise RuntimeError(f"nobody listens on {port}")
+
+
 def environment(name: str, python: str, *packages: str) -> Path:
     """Return the Python of an environment with packages, made once."""
     folder = WORK / name
@@ -58,6 +70,9 @@ def main() -> int:
     webhooks = environment("webhooks", python, WEBHOOKS)
     run = WORK / time.strftime("%Y%m%d-%H%M%S", time.gmtime())
     run.mkdir()
+    ours = {**os.environ, "HEADROOM_STATE_DIR": str(run / "state"), "UTILITY_TEST_API": "1", "UTILITY_PEN": "0",
+            "SECRET_KEY": secrets.token_urlsafe(48)}  # fmt: skip
+    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=ours, check=True)
     port, setup, hooks = free_port(), free_port(), free_port()
     names = [item for host in ("localhost", "127.0.0.1") for item in ("--host", host)]
     subprocess.run([client, KIT / "make_pki.py", run / "pki", *names, "--device", "3", "--aggregator", "2"], check=True,
@@ -71,9 +86,6 @@ def main() -> int:
         f"http://localhost:{hooks}",
     ]
     subprocess.run([client, KIT / "setup_wd.py", run / "wd", *where], check=True, stdout=subprocess.DEVNULL)
-    ours = {**os.environ, "HEADROOM_STATE_DIR": str(run / "state"), "UTILITY_TEST_API": "1", "UTILITY_PEN": "0",
-            "SECRET_KEY": secrets.token_urlsafe(48)}  # fmt: skip
-    subprocess.run([sys.executable, "manage.py", "migrate", "--verbosity", "0"], cwd=ROOT, env=ours, check=True)
     tls = ["--cert", run / "pki/server-chain.pem", "--key", run / "pki/server.key", "--ca", run / "pki/ca-bundle.pem"]
     serve = [sys.executable, "manage.py", "utility_server", "--port", str(port), "--test-api-port", str(setup), *tls]
     hook_env = {**os.environ, "SERVER_URL": f"http://localhost:{hooks}", "APP_PORT": str(hooks)}
@@ -85,7 +97,8 @@ def main() -> int:
     ]
     rows: dict[str, dict] = {}
     try:
-        time.sleep(5)
+        for place in (port, setup, hooks):
+            wait_for(place, processes)
         env = {**os.environ, "CACTUS_ADMIN_URL": f"http://127.0.0.1:{setup}"}
         for part in parts:
             out = run / f"{part}.json"

@@ -14,6 +14,9 @@ from telemetry.protocols.ieee2030_5 import outbox
 from telemetry.utility_desk import SiteView, UtilityDesk
 from telemetry.utility_models import Control
 
+MOST_W = 1e9
+"""A wrong multiplier is a power of ten: what is beyond a gigawatt is no reading."""
+
 
 class UtilitySite:
     """One site over IEEE 2030.5 (a `SitePort`). The wire is a table: the utility server serves it, the client polls.
@@ -51,6 +54,8 @@ class UtilitySite:
         age = max(0.0, self._clock.now().timestamp() - found.power_at)
         if age > self._stale_s:
             raise RemoteError(f"the site's newest reading is {age:.0f} s old", where=self.site)
+        if not abs(found.power_w) <= MOST_W:
+            raise RemoteError(f"no site draws {found.power_w:g} W", where=self.site, remedy="Look at its multiplier.")
         return self._reading(found, age)
 
     def _reading(self, found: SiteView, age: float) -> Reading:
