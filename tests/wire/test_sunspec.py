@@ -14,6 +14,7 @@ from derms.clock import SystemClock, VirtualClock
 from derms.errors import InputError, RemoteError
 from derms.limits import Limit
 from telemetry.control.grant import Grant, Outcome, Quality, Reason
+from telemetry.protocols.site_device import Measurements
 from telemetry.protocols.sunspec.client import SunSpecSite
 from telemetry.protocols.sunspec.device import SunSpecSiteServer, serve_sunspec
 from tests.conftest import shared_path
@@ -167,3 +168,62 @@ async def shows(port: SunSpecSite, power_w: float, *, in_failsafe: bool) -> bool
             return True
         await asyncio.sleep(0.1)
     return False
+
+
+class Charger(Device):
+    """Does what its set-point says, inside every limit: the kit's checks are written for such a device."""
+
+    server: SunSpecSiteServer | None = None
+
+    def __init__(self) -> None:
+        super().__init__("v2g", Limit(22_000, 22_000), Limit(0, 0))
+        self.clock = SystemClock()
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    def limit_in_force(self) -> Limit:
+        return self.lease.limit(self.monotonic())
+
+    def measurements(self) -> Measurements:
+        server = self.server
+        wanted = -(server.set_point_w or 0) if server is not None and server.energised else 0
+        most = self.limit_in_force() if server is None else self.limit_in_force().meet(server.ceiling)
+        return Measurements(most.clamp(wanted), 0.0, 1.0, 55.0, 3e4, 22_000.0, 22_000.0)
+
+
+async def test_every_check_of_the_kit_passes_against_our_device() -> None:
+    """pysunspec2's own client and a raw Modbus client, both not ours."""
+    check = shared_path("kits/sunspec/client_check.py")
+    charger = Charger()
+    charger.server = server = await serve_sunspec(charger)  # type: ignore[arg-type]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", str(check), "--port", str(server.port), stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    talk = asyncio.create_task(process.communicate())
+    try:
+        while not talk.done():
+            server.refresh()
+            await asyncio.sleep(0.05)
+        output = talk.result()[0].decode()
+        assert process.returncode == 0, output
+        assert "FAIL" not in output
+        assert output.count("PASS") >= 15
+    finally:
+        await server.close()
+
+
+async def test_a_refresh_between_a_clients_writes_changes_nothing_of_what_its_enable_takes(bench: Bench) -> None:
+    """A site refreshes its registers whenever it likes, also between the parameters of a grant and its enable."""
+    await bench.port.publish(bench.grant(Limit(50_000, 40_000)))
+    real = bench.port._put
+
+    async def slow(address: int, values: list[int]) -> None:
+        await real(address, values)
+        bench.server.refresh()
+
+    bench.port._put = slow  # type: ignore[method-assign]
+    answer = await bench.port.publish(bench.grant(Limit(20_000, 10_000)))
+    assert answer.outcome is Outcome.ACKNOWLEDGED, answer
+    assert bench.device.limit_in_force().within(Limit(20_000, 10_000))

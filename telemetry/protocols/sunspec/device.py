@@ -1,7 +1,9 @@
-"""A site that speaks SunSpec: models 1, 701, 702, 704, 713, 715 over Modbus/TCP, with reversion timers.
+"""A site that speaks SunSpec: models 1, 701, 702, 703, 704, 713, 715 over Modbus/TCP, with reversion timers.
 
-The timers run on the site's own clock, in the product's own lease: enabling `WSet` with `WSetRvrtTms` offers a lease of
-that length; when it is over, the reversion values are in force, which are the site's stored failsafe.
+The timers run on the site's own clock, in the product's own lease: enabling `WSet` with `WSetRvrtTms`, or writing it anew,
+offers a lease of that length; when it is over, the site's stored failsafe is in force, whatever a client wrote as its
+reversion. A set-point without a timer is refused: nothing would end it. What lowers needs no timer: `WMaxLimPct`, the
+ceilings of 702, and 703 `ES`.
 """
 
 from __future__ import annotations
@@ -19,10 +21,15 @@ from derms.limits import Limit
 from telemetry.protocols.site_device import SiteDevice
 from telemetry.protocols.sunspec.codec import BASE, END, MARKER, octets, words
 
-MODELS = (1, 701, 702, 704, 713, 715)
+MODELS = (1, 701, 702, 703, 704, 713, 715)
 DEVICE_ID = 1
 PERCENT_SCALE = -1
-WRITABLE_FUNCTIONS = (6, 16)
+WRITABLE = {
+    702: ("WMax", "WChaRteMax", "WDisChaRteMax"),
+    703: ("ES",),
+    704: ("WMaxLimPctEna", "WMaxLimPct", "WMaxLimPctRvrt", "WMaxLimPctEnaRvrt", "WMaxLimPctRvrtTms", "WSetEna", "WSetMod",
+          "WSet", "WSetRvrt", "WSetPct", "WSetPctRvrt", "WSetEnaRvrt", "WSetRvrtTms"),
+}  # fmt: skip
 
 
 class SunSpecSiteServer:
@@ -34,7 +41,9 @@ class SunSpecSiteServer:
         self._device, self._host = device, host
         self._watt_scale = _scale_for(device.nameplate) if watt_scale is None else watt_scale
         self._order = device.lease.order_floor[1]
+        self._set_point_w, self._capped = 0, False
         self._models = {number: sunspec.Model(number) for number in MODELS}
+        self._shown = sunspec.Model(704)
         self._fill_static()
         self._layout()
         self.refresh()
@@ -70,17 +79,38 @@ class SunSpecSiteServer:
         m[701].LNV.value = round(measured.voltage_pu * 277 * 10)
         m[713].SoC.value = round(measured.state_of_charge_percent * 10)
         m[713].WHAvail.value = min(65_000, round(measured.energy_wh / 1000))
+        m[701].InvSt.value, m[701].ConnSt.value = (3, 1) if self.energised else (7, 0)
         m[715].DERHb.value = (m[715].DERHb.value + 1) % 2**32
         self._show_lease()
 
+    @property
+    def energised(self) -> bool:
+        """Say whether the site may exchange power at all (703 ES)."""
+        return bool(self._models[703].ES.value)
+
+    @property
+    def ceiling(self) -> Limit:
+        """Return the static ceilings of 702: what they lower, they lower without a timer."""
+        capacity = self._models[702]
+        export = min(capacity.WMax.cvalue, capacity.WDisChaRteMax.cvalue)
+        return Limit.of(capacity.WChaRteMax.cvalue, export)
+
+    @property
+    def set_point_w(self) -> int | None:
+        """Return the set-point in force, watts, generation positive as SunSpec has it; None without a lease."""
+        return self._set_point_w if self._device.lease.lease(self._device.monotonic()) is not None else None
+
     def _show_lease(self) -> None:
         now = self._device.monotonic()
-        lease, control = self._device.lease.lease(now), self._models[704]
+        lease, control = self._device.lease.lease(now), self._shown
+        # Beside what a client staged, never over it: a refresh between its writes must not change what its enable takes.
+        control.set_mb(self._models[704].get_mb(), dirty=False)
         limit = self._device.lease.limit(now)
         left = 0 if lease is None else max(1, int(lease.ends - now))
         control.WSetRvrtRem.value = control.WMaxLimPctRvrtRem.value = left
-        control.WSetEna.value = control.WMaxLimPctEna.value = 1
-        control.WSet.value = -limit.import_w
+        control.WSetEna.value = 1
+        control.WMaxLimPctEna.value = int(lease is None or self._capped)
+        control.WSet.value = self._set_point_w if lease is not None and self._set_point_w > 0 else -limit.import_w
         control.WMaxLimPct.value = self._percent_up(limit.export_w)
 
     def _percent_up(self, value_w: int) -> int:
@@ -100,7 +130,8 @@ class SunSpecSiteServer:
             "Var_SF": self._watt_scale, "TotWh_SF": 0, "TotVarh_SF": 0, "Tmp_SF": 0,
         }.items():  # fmt: skip
             m[701].points[name].value = value
-        m[701].InvSt.value, m[701].ConnSt.value, m[701].Hz.value = 3, 1, 6000
+        m[701].Hz.value = 6000
+        m[703].ES.value, m[703].V_SF.value, m[703].Hz_SF.value = 1, -1, -2
         for name in ("W_SF", "PF_SF", "VA_SF", "Var_SF", "V_SF", "A_SF", "S_SF"):
             m[702].points[name].value = self._watt_scale if name in ("W_SF", "VA_SF", "Var_SF") else 0
         for name in ("WChaRteMaxRtg", "WChaRteMax"):
@@ -109,7 +140,8 @@ class SunSpecSiteServer:
             m[702].points[name].value = nameplate.export_w // scale
         for name, value in {"PF_SF": 0, "WMaxLimPct_SF": PERCENT_SCALE, "WSet_SF": 0, "WSetPct_SF": -1, "VarSet_SF": 0,
                             "VarSetPct_SF": -1, "WSetMod": 1, "WSetEnaRvrt": 1, "WMaxLimPctEnaRvrt": 1, "WSetRvrtTms": 0,
-                            "WMaxLimPctRvrtTms": 0, "WSetPct": 0, "WSetPctRvrt": 0}.items():  # fmt: skip
+                            "WMaxLimPctRvrtTms": 0, "WSetPct": 0, "WSetPctRvrt": 0, "WSet": 0, "WSetEna": 0,
+                            "WMaxLimPct": 1000, "WMaxLimPctEna": 0}.items():  # fmt: skip
             m[704].points[name].value = value
         m[704].WSetRvrt.value = -self._device.lease.failsafe.import_w
         m[704].WMaxLimPctRvrt.value = self._percent_up(self._device.lease.failsafe.export_w)
@@ -126,8 +158,8 @@ class SunSpecSiteServer:
 
     def _registers(self) -> list[int]:
         found = list(MARKER)
-        for model in self._models.values():
-            found += words(model.get_mb())
+        for number, model in self._models.items():
+            found += words((self._shown if number == 704 else model).get_mb())
         return [*found, END, 0]
 
     async def _action(
@@ -142,32 +174,69 @@ class SunSpecSiteServer:
         return None
 
     def _written(self, address: int, values: list[int]) -> ExcCodes | None:
-        first = address - self._addresses[704]
-        if not 14 <= first or first + len(values) > 33:
+        """Take a write whole or refuse it whole: one model, writable points only, in range."""
+        model = next((number for number, start in self._addresses.items()
+                      if start <= address < start + len(self._models[number].get_mb()) // 2), None)  # fmt: skip
+        if model not in WRITABLE:
             return ExcCodes.ILLEGAL_ADDRESS
-        if any(first <= read_only < first + len(values) for read_only in (20, 21)):
+        first, points = address - self._addresses[model], self._models[model].points
+        places = {points[name].offset + step: name for name in WRITABLE[model] for step in range(points[name].len)}
+        if any(first + place not in places for place in range(len(values))):
             return ExcCodes.ILLEGAL_ADDRESS
-        control = self._models[704]
-        before = control.get_mb()
+        before = self._models[model].get_mb()
         registers = words(before)
         registers[first : first + len(values)] = values
-        control.set_mb(octets(registers), dirty=False)
-        nameplate = self._device.nameplate
-        if control.WMaxLimPct.value > 1000 or not -nameplate.import_w <= control.WSet.value <= nameplate.export_w:
-            control.set_mb(before, dirty=False)
+        self._models[model].set_mb(octets(registers), dirty=False)
+        if not self._lawful():
+            self._models[model].set_mb(before, dirty=False)
             return ExcCodes.ILLEGAL_VALUE
-        if first <= 22 < first + len(values) and control.WSetEna.value == 1:
-            self._offer(control)
+        touched = {places[first + place] for place in range(len(values))}
+        if "WMaxLimPctEna" in touched:
+            self._capped = bool(self._models[704].WMaxLimPctEna.value)
+        if touched & {"WSetEna", "WSet"} and self._models[704].WSetEna.value == 1:
+            self._offer(self._models[704])
+        elif touched & {"WMaxLimPct", "WMaxLimPctEna", *WRITABLE[702]}:
+            self._tighten()
         return None
 
-    def _offer(self, control: Any) -> None:
-        """Enabling the set-point takes all staged parameters into force, for the reversion time."""
-        now, self._order = self._device.monotonic(), self._order + 1
-        limit = Limit(
-            max(0, -int(control.WSet.value)), int(control.WMaxLimPct.value) * self._device.nameplate.export_w // 1000
+    def _tighten(self) -> None:
+        """What lowers holds at once: a lease in force goes on to its end, met with the caps as they stand now."""
+        now = self._device.monotonic()
+        lease = self._device.lease.lease(now)
+        if lease is None:
+            return
+        export_w = lease.limit.export_w
+        if self._capped:
+            export_w = min(export_w, int(self._models[704].WMaxLimPct.value) * self._device.nameplate.export_w // 1000)
+        limit, self._order = Limit(lease.limit.import_w, export_w).meet(self.ceiling), self._order + 1
+        if limit != lease.limit:
+            self._device.lease.offer(limit, epoch=0, sequence=self._order, ttl_s=lease.ends - now, stamp=now, now=now)
+        self._show_lease()
+
+    def _lawful(self) -> bool:
+        control, capacity, most = self._models[704], self._models[702], self._device.nameplate
+        ceilings = capacity.WChaRteMax.value <= capacity.WChaRteMaxRtg.value and all(
+            capacity.points[name].value <= capacity.points[name + "Rtg"].value for name in ("WMax", "WDisChaRteMax")
         )
-        seconds = float(min(control.WSetRvrtTms.value, control.WMaxLimPctRvrtTms.value))
-        self._device.lease.offer(limit, epoch=0, sequence=self._order, ttl_s=seconds, stamp=now, now=now)
+        set_point = -most.import_w <= control.WSet.value <= most.export_w
+        return ceilings and set_point and control.WMaxLimPct.value <= 1000
+
+    def _offer(self, control: Any) -> None:
+        """Take the set-point into force for the reversion time: the shorter one where both functions have one.
+
+        Written while it was enabled, a set-point comes before its enable: the parameters of a new grant restart the timer
+        with the old ones for a moment, and the enable that follows settles it.
+        """
+        now, self._order = self._device.monotonic(), self._order + 1
+        self._set_point_w = int(control.WSet.value)
+        export_w = max(0, self._set_point_w)
+        if self._capped:
+            export_w = int(control.WMaxLimPct.value) * self._device.nameplate.export_w // 1000
+        timers = [int(timer) for timer in (control.WSetRvrtTms.value, control.WMaxLimPctRvrtTms.value) if timer]
+        limit = Limit(max(0, -self._set_point_w), export_w).meet(self.ceiling)
+        seconds = float(min(timers)) if control.WSetRvrtTms.value else 0.0
+        if seconds > 0:
+            self._device.lease.offer(limit, epoch=0, sequence=self._order, ttl_s=seconds, stamp=now, now=now)
         self._show_lease()
 
 
