@@ -202,3 +202,19 @@ def _only_f(sources: Sources) -> frozenset[str]:
 
     sources._boards = queries.newest_boards(sources._boards, {"f"})
     return frozenset({"f"})
+
+
+@pytest.mark.django_db
+def test_the_annunciators_own_step_tells_a_broken_audit_log(settings: Any, tmp_path: Path) -> None:
+    from telemetry.management.commands.annunciator import Annunciator
+
+    settings.STATE_DIR = tmp_path
+    clock = VirtualClock(T0)
+    work = Annunciator(clock)
+    assert work.step()
+    assert not AlarmRow.objects.filter(kind="audit_failing").exists()
+    (tmp_path / "audit_missed.jsonl").write_text("{}\n")
+    clock.advance(61)
+    assert work.step()
+    assert state("audit", "audit_failing") == "unacknowledged"
+    assert any((tmp_path / "progress").iterdir()), "its counter moved"
