@@ -135,6 +135,8 @@ CHANNEL_LAYERS = {
     )
 }
 
+STUDY_EXECUTOR = env.str("HEADROOM_STUDY_EXECUTOR", default="in_process")  # or "slices": over all queue workers
+STUDY_LEASE_S = env.float("HEADROOM_STUDY_LEASE_S", default=60.0)
 Q_CLUSTER = {
     "name": "studies",
     "orm": "default",  # not the Redis broker: it lost 5 of 60 jobs on kill -9, this one none (decision 0006)

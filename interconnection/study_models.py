@@ -22,6 +22,22 @@ class StudySlice(models.Model):
         return f"slice {self.first_hour} of study {self.study_id}"
 
 
+class StudyLease(models.Model):
+    """Who works on a slice of a study, and until when nobody else may: a worker that dies lets it run out."""
+
+    study = models.ForeignKey("interconnection.Study", models.CASCADE, related_name="leases")
+    first_hour = models.IntegerField(help_text="-1: putting the slices together")
+    holder = models.CharField(max_length=64)
+    until = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=1)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["study", "first_hour"], name="one_lease_a_slice")]
+
+    def __str__(self) -> str:
+        return f"slice {self.first_hour} of study {self.study_id}: {self.holder}"
+
+
 class StudyLadder(models.Model):
     """The upgrade ladder of one side of a study: what binds, what mends it, what that frees and costs."""
 

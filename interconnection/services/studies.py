@@ -103,16 +103,21 @@ def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None
         status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
         Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
         raise
+    return finish(study, result)
+
+
+def finish(study: Study, result: StudyResult) -> Study:
+    """Store a study's answer and let go of its slices."""
     answer = document(study, result)
     with transaction.atomic():
-        Study.objects.filter(pk=study_id).update(
+        Study.objects.filter(pk=study.pk).update(
             status=Study.DONE,
             result=json.dumps(answer, sort_keys=True, separators=(",", ":")),
-            done_hours=len(request.hours),
+            done_hours=len(result.request.hours),
             finished=timezone.now(),
         )
         constraints.store(study, answer)
-    StudySlice.objects.filter(study=study_id).delete()  # the answer holds them now
+    StudySlice.objects.filter(study=study).delete()  # the answer holds them now
     study.refresh_from_db()
     return study
 
