@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz openapi api-fuzz serve format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz serve screens format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,10 @@ conformance: setup  ## IEEE 2030.5: the 61 server procedures of cactus, a table 
 fuzz: setup  ## long campaigns: 100,000 mutated feeder models, 100,000 wounded IEEE 2030.5 documents and requests
 	@HEADROOM_FUZZ=100000 $(BIN)/python -m pytest -q tests/unit/test_dss_text.py -k mutations
 	@PYTHONPATH=. $(BIN)/python tests/conformance/fuzz.py $(FUZZ_ARGS)
+
+screens: setup  ## the manual's pictures, taken anew by the browser tests
+	@mkdir -p templates/static/screens
+	@HEADROOM_SCREENS=$(CURDIR)/templates/static/screens $(BIN)/python -m pytest -q tests/browser/test_planning_desk.py
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

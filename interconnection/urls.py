@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from interconnection.views import applications, desk, offers, studies
+from interconnection.views import applications, desk, feeders, offers, studies
 
 urlpatterns = [
     path("", applications.queue, name="queue"),
@@ -41,7 +41,11 @@ urlpatterns = [
     path("studies/<int:number>/state.json", studies.study_state, name="study-state"),
     path("studies/<int:number>/wires.json", studies.study_geometry, name="study-geometry"),
     path("studies/<int:number>/hours.csv", studies.study_hours_csv, name="study-hours"),
-    path("feeders/", applications.feeders, name="feeders"),
+    path("feeders/", feeders.feeders, name="feeders"),
+    path("feeders/import/", feeders.upload_feeder, name="upload-feeder"),
+    path("feeders/<slug:name>/compare/", feeders.compare_models, name="compare-models"),
+    path("feeders/<slug:name>/wires.json", feeders.feeder_wires, name="feeder-wires"),
+    path("feeders/<slug:name>/state.json", feeders.feeder_state, name="feeder-state"),
     path("feeders/<slug:name>/lines/", desk.feeder_lines, name="feeder-lines"),
-    path("feeders/<slug:name>/", applications.feeder, name="feeder"),
+    path("feeders/<slug:name>/", feeders.feeder, name="feeder"),
 ]

@@ -105,3 +105,11 @@ def _master(files: list[Path], folder: Path, wanted: str) -> Path:
             f"{len(masters)} files may be the one to begin with", where="master", remedy="Name it: ?master=PATH."
         )
     return masters[0]
+
+
+def pack_one(name: str, raw: bytes) -> bytes:
+    """Return a single model file as an archive, so that it goes through the same gate; the name is cut to its last part."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(PurePosixPath(name.replace("\\", "/")).name[:100] or "model.dss", raw)
+    return packed.getvalue()

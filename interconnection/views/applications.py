@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from datetime import date
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -219,18 +218,3 @@ def start_study(request: HttpRequest, number: int) -> HttpResponse:
         study = study_control.order(found, 288 if request.POST.get("quick") else 8760, actor=str(request.user))
         return redirect("study", number=study.pk)
     return redirect("application", number=number)
-
-
-@access(get=SIGNED_IN)
-def feeders(request: HttpRequest) -> HttpResponse:
-    """All feeders."""
-    rows = [(feeder, feeder.versions.all()[0]) for feeder in queries.feeders()]
-    return render(request, "interconnection/feeders.html", {"rows": rows, "today": date.today()})  # noqa: DTZ011
-
-
-@access(get=SIGNED_IN)
-def feeder(request: HttpRequest, name: str) -> HttpResponse:
-    """One feeder with its findings."""
-    found = or_404(queries.feeder, name)
-    version = found.versions.all()[0]
-    return render(request, "interconnection/feeder.html", {"feeder": found, "version": version})

@@ -62,11 +62,11 @@ def test_an_engineer_goes_from_the_queue_to_an_issued_offer_in_one_sitting(house
     cell.click()
     page.keyboard.press("Shift+ArrowRight")
     before = page.locator("#grid-summary").inner_text()
-    page.keyboard.type("700")
+    page.keyboard.type("3000")
     page.keyboard.press("Enter")
     page.wait_for_function("before => document.querySelector('#grid-summary').innerText !== before", arg=before)
-    assert [page.locator("#grid td").nth(place).inner_text() for place in (17, 18, 19)][1:] == ["700", "700"]
-    assert page.locator("#o-schedule_import").input_value().splitlines()[0].split("\t")[18:20] == ["700", "700"]
+    assert [page.locator("#grid td").nth(place).inner_text() for place in (17, 18, 19)][1:] == ["3000", "3000"]
+    assert page.locator("#o-schedule_import").input_value().splitlines()[0].split("\t")[18:20] == ["3000", "3000"]
     house.shoot(page, "offer-editor")
     page.get_by_role("button", name="Prepare this offer").click()
     page.wait_for_url(f"**/applications/{desk}/")
