@@ -90,19 +90,32 @@ def diagram() -> str:
     return "\n".join(["| action | from | to | who | condition |", "|---|---|---|---|---|", *rows])
 
 
+STRAIGHT = STATES[: STATES.index(SUSPENDED) + 1]
+GREY = "#767676"
+"""Readable on a light and on a dark ground: the drawing is a picture of its own and does not know which it stands on."""
+
+
 def drawing() -> str:
-    """Return the table as a drawing in SVG: the states in order, forward actions down, the others as named exits."""
-    step, left, width = 56, 20, 170
+    """Return the table as a drawing in SVG: states downwards with the actions that lead on, all other ways as text."""
+    step, left, width, middle = 56, 20, 170, 105
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {len(STATES) * step + 20}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {len(STATES) * step}" role="img" '
+        f'font-family="sans-serif" font-size="13" fill="{GREY}" stroke="none" '
         'aria-label="States of an application and the actions between them">'
     ]
     for place, state in enumerate(STATES):
-        top = 10 + place * step
-        leaves = [f"{t.action} → {t.target}" for t in TABLE if state in t.sources and t.target != state]
+        top = 8 + place * step
+        following = STRAIGHT[place + 1] if place + 1 < len(STRAIGHT) else ""
+        onward = [t.action for t in TABLE if state in t.sources and t.target == following]
+        others = [f"{t.action} → {t.target}" for t in TABLE if state in t.sources and t.target not in (state, following)]
         parts.append(
-            f'<rect x="{left}" y="{top}" width="{width}" height="32" rx="4" fill="none" stroke="currentColor"/>'
-            f'<text x="{left + width // 2}" y="{top + 21}" text-anchor="middle" fill="currentColor">{state}</text>'
-            f'<text x="{left + width + 20}" y="{top + 21}" fill="currentColor">{"; ".join(leaves) or "final"}</text>'
+            f'<rect x="{left}" y="{top}" width="{width}" height="30" rx="4" fill="none" stroke="{GREY}"/>'
+            f'<text x="{middle}" y="{top + 20}" text-anchor="middle">{state}</text>'
+            f'<text x="{left + width + 20}" y="{top + 20}">{"; ".join(others) or ("" if onward else "final")}</text>'
         )
+        if onward:
+            parts.append(
+                f'<path d="M{middle} {top + 30}V{top + step - 1}m-4 -6l4 6l4 -6" fill="none" stroke="{GREY}"/>'
+                f'<text x="{middle + 10}" y="{top + 48}" font-size="12">{", ".join(onward)}</text>'
+            )
     return "".join([*parts, "</svg>"])

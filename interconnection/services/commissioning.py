@@ -52,6 +52,7 @@ class Result:
 def record(application: Application, result: Result, *, by: Any, witness: Any = None) -> CommissioningResult:
     """Store a test's result under the agreement in force; an accepted application moves to commissioning.
 
+    A test that fails takes back the permission of a site that has one: it is suspended until it passes again.
     `witness`: the second person, needed for a witnessed result. Raises Conflict without an agreement or in a state
     that is not tested, InputError for a result that cannot be.
     """
@@ -75,6 +76,8 @@ def record(application: Application, result: Result, *, by: Any, witness: Any = 
             "commissioned", actor=str(by), application=application,
             after={"result": stored.pk, "passed": stored.passed, "sha256": stored.sha256, "witness": str(witness or "")},
         )  # fmt: skip
+        if application.state == states.PERMITTED and standing_result(application, today=timezone.localdate()) is None:
+            move(application, "suspend", actor=str(by), reason="a commissioning test failed", result=stored.pk)
     return stored
 
 

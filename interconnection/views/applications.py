@@ -14,6 +14,7 @@ from django.utils import timezone
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
 from interconnection import application_page, board, letter, queries, queue_order, roles, states, study_page
+from interconnection.csv_table import harmless
 from interconnection.forms import ApplicationForm
 from interconnection.models import Application, Offer, Study
 from interconnection.services import applications as application_services
@@ -51,13 +52,8 @@ def queue_csv(request: HttpRequest) -> HttpResponse:
     for row in board.rows(request.user, stage=stage, text=text, order=order).iterator(chunk_size=500):
         cells = [row.reference, row.name, str(row.applicant), row.feeder.name, row.bus, row.import_w / 1000,
                  row.export_w / 1000, row.charger_count, row.state, row.created.isoformat()]  # fmt: skip
-        writer.writerow([_harmless(cell) for cell in cells])
+        writer.writerow([harmless(cell) for cell in cells])
     return answer
-
-
-def _harmless(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 @access(get=SIGNED_IN)
