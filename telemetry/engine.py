@@ -129,6 +129,7 @@ class ControlEngine:
         self._verdict = Verdict(NONE, None, False)
         self._asked: dict[str, ordered.Ceiling] = {}
         self._confirmed = 0
+        self._again: set[str] = set()
         self._documents, self._switching = documents, switching
         self._wires = {item.site: asyncio.Lock() for item in terms}
         self._newest: dict[str, tuple[int, int]] = {item.site: (-1, -1) for item in terms}
@@ -274,6 +275,7 @@ class ControlEngine:
 
     def _comply(self, now: float) -> tuple[dict[str, Stage], dict[str, float]]:
         stages, excess = {}, {}
+        self._again.clear()
         for name, book in self.books.items():
             reading = book.last_reading
             # Nobody holds the sites to anything in modes disabled and shadow.
@@ -281,10 +283,13 @@ class ControlEngine:
             if reading is None or not book.fresh(now) or not judged:
                 stages[name], excess[name] = self.ladders[name].stage, 0.0
                 continue
+            before = self.ladders[name].stage
             tolerance = self.settings.compliance_tolerance * max(book.terms.flexible.import_w, book.terms.flexible.export_w)
             over = book.may_be_doing(now).excess_w(reading.power_w)
             excess[name] = over if over > tolerance else 0.0
             stages[name] = self.ladders[name].update(excess[name], now)
+            if stages[name] is not before and stages[name] is not Stage.OBEYS:
+                self._again.add(name)  # first step of the ladder: say it once more
         return stages, excess
 
     def _judge(self, head: HeadReading | None, offset: float, now: float) -> Verdict:
@@ -424,7 +429,10 @@ class ControlEngine:
             return [], [], [decision.site for decision in decisions]
         now = self.clock.monotonic()
         decisions = [self._still_ordered(decision, now) for decision in decisions]
-        wanted = [d for d in decisions if due(self.books[d.site], d, now=now, settings=self.settings)]
+        wanted = [
+            d for d in decisions
+            if d.site in self._again or due(self.books[d.site], d, now=now, settings=self.settings)
+        ]  # fmt: skip
         lower = [decision for decision in wanted if not decision.raises]
         higher = [decision for decision in wanted if decision.raises]
         sent: list[Grant] = []

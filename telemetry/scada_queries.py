@@ -88,7 +88,7 @@ class Picture:
             feeders={name: self._feeder(name, now) for name in names},
             curtail_all=bool(names) and every == set(names),
             failsafe_feeders=frozenset(row.feeder for row in in_force if row.kind == orders.FAILSAFE and not row.site),
-            trips=frozenset(row.site for row in in_force if row.kind == orders.TRIP),
+            trips=frozenset(item.site for item in queries.trip_requests() if item.feeder in names),  # the ladder's too
             feeder_limits=_limits(scada, terms, now, p.FEEDER),
             site_limits=_limits(scada, terms, now, p.SITE),
             heads={name: head for name in names if (head := _head(name, now)) is not None},

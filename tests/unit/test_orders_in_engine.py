@@ -17,6 +17,7 @@ from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.cycle_document import decide_again
 from telemetry.control.grant import Grant
 from telemetry.control.orders import Ceiling, Order, Orders, ceiling
+from telemetry.control.site_book import SiteBook
 from telemetry.control.state import HeadReading
 from tests.unit.test_engine import FAILSAFE, NAMEPLATE, World
 
@@ -137,10 +138,11 @@ def test_manual_gives_what_two_people_agreed_met_with_the_envelope() -> None:
     assert world.sites["depot"].limit() == Limit(1_000_000, 1_000_000)
 
 
-def test_disabled_sends_nothing_and_the_leases_end() -> None:
+@pytest.mark.parametrize("mode", ["disabled", "shadow"])
+def test_disabled_and_shadow_send_nothing_and_the_leases_end(mode: str) -> None:
     world, desk = room()
     world.run(1200)
-    desk.now = Orders("disabled")
+    desk.now = Orders(mode)
     sent = len(world.sites["depot"].acted_on)
     world.run(70)
     assert len(world.sites["depot"].acted_on) == sent
@@ -170,12 +172,16 @@ def test_shadow_computes_and_scores_and_sends_nothing() -> None:
 def test_orders_that_cannot_be_read_stand_and_nothing_is_raised() -> None:
     world, desk = room()
     world.run(300)
-    desk.give("cap", limit=Limit(1_000_000, 1_000_000))
-    world.run(10)
     before = world.sites["depot"].limit()
     desk.now = None
+    world.run(100)
+    assert world.sites["depot"].limit() == before, "nothing is raised"
+    desk.now = Orders()
+    desk.give("cap", limit=Limit(800_000, 900_000))
+    world.run(10)
+    desk.now = None
     world.run(200)
-    assert world.sites["depot"].limit() == before
+    assert world.sites["depot"].limit() == Limit(800_000, 900_000), "what was ordered stands"
 
 
 def test_a_locked_site_is_released_by_two_people_once() -> None:
@@ -191,8 +197,8 @@ def test_a_locked_site_is_released_by_two_people_once() -> None:
     assert ladder.stage is Stage.LOCKED, "the same order does not release it twice"
     again = Ladder.from_dict(json.loads(json.dumps(ladder.to_dict(world.clock.monotonic()))), 50.0, 3.0)
     assert (again.stage, again.last_reset) == (Stage.LOCKED, 7)
-    assert again.update(0.0, 50.0 + 4 * 3600 - 20) is Stage.LOCKED
-    assert again.update(0.0, 50.0 + 4 * 3600) is Stage.OBEYS, "four hours, counted over both engines"
+    assert again.update(0.0, 50.0 + 4 * 3600 - 13.5) is Stage.LOCKED
+    assert again.update(0.0, 50.0 + 4 * 3600 - 13.0) is Stage.OBEYS, "four hours, counted over both engines: 10 s and 3 s"
 
 
 def test_a_grant_that_nobody_here_lent_stops_publishing_until_the_lead_is_above_it() -> None:
@@ -206,6 +212,8 @@ def test_a_grant_that_nobody_here_lent_stops_publishing_until_the_lead_is_above_
     world.run(10)
     assert world.engine.foreign_epoch == 40
     assert len(depot.acted_on) == sent
+    assert world.recorder.records[-1].grants == (), "not even what the site would refuse"
+    assert world.recorder.records[-1].withheld == ("depot",)
     world.leader.value = 41
     world.run(20)
     assert world.engine.foreign_epoch == 0
@@ -339,3 +347,20 @@ def test_a_switching_state_that_is_not_confirmed_sends_the_feeder_to_failsafe() 
     world.run(10)
     assert all(site.limit() == FAILSAFE for site in world.sites.values())
     assert "52-1" in world.recorder.records[-1].grants[0].reason.element
+
+
+def test_at_each_step_of_the_ladder_the_limit_is_sent_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    world, _ = room()
+    world.run(1200)
+    monkeypatch.setattr(SiteBook, "renew_s", 1e9)  # no renewal comes by itself
+    world.solver.room_w = 1_000_000
+    world.run(10)
+    world.sites["depot"].power_w = 2_950_000.0
+    sent = []
+    for _ in range(5):
+        world.run(10)
+        record = world.recorder.records[-1]
+        sent.append((record.stages["depot"], [grant.limit for grant in record.grants]))
+    warned = next(grants for stage, grants in sent if stage is Stage.WARNED)
+    assert warned == [Limit(1_000_000, 1_000_000)]
+    assert sum(bool(grants) for _, grants in sent) == 1
