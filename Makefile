@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz openapi api-fuzz serve screens format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -17,6 +17,8 @@ $(STAMP): requirements.lock
 	@echo "Installing about 1 GB of wheels into $(VENV), from hashes, once (1 to 3 minutes)."
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/python" -m derms.cli "$$@"\n' "$(CURDIR)" "$(CURDIR)/$(BIN)" > $(BIN)/headroom
+	@chmod +x $(BIN)/headroom
 	@touch $@
 
 setup: $(STAMP)  ## make the environment from the hashed lock file
@@ -68,3 +70,8 @@ openapi: setup  ## write the API's OpenAPI document anew (templates/docs/openapi
 
 api-fuzz: setup  ## long campaign: thousands of generated calls against the API's own schema (schemathesis)
 	@HEADROOM_API_CASES=100 $(BIN)/python -m pytest -q tests/app/test_api_schema.py -k generated
+
+client: setup  ## a typed Python client from the API's document, in var/headroom_client
+	@mkdir -p var
+	@$(BIN)/openapi-python-client generate --path templates/docs/openapi.yaml --output-path var/headroom_client --meta none \
+		--overwrite --config tests/api/client.yaml

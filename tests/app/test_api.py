@@ -146,6 +146,7 @@ def test_a_change_names_what_it_saw(people: dict[str, Any], version: Any) -> Non
     assert (changed.status_code, changed.json()["import_kw"]) == (200, 900)
     assert changed.json()["export_kw"] == BODY["export_kw"]
     assert patch(seen).status_code == 412
+    assert patch("W/" + changed["ETag"]).status_code == 422, "the tag fits; nothing differs"
     stale = applicant.patch(url, {"import_kw": True}, "application/json", headers={"If-Match": changed["ETag"]})
     assert [item["pointer"] for item in stale.json()["errors"]] == ["/import_kw"]
 
