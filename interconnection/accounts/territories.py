@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Exists, Q
 
 from interconnection.accounts.models import Territory
 from interconnection.models import Feeder
@@ -12,5 +12,5 @@ from interconnection.models import Feeder
 
 def in_territory(user: Any, path: str) -> Q:
     """Return the condition on `path` (a feeder) that a person's territories set; without a territory, all feeders."""
-    numbers = list(Territory.objects.filter(members=user.pk).values_list("pk", flat=True))
-    return Q(**{f"{path}__in": Feeder.objects.filter(territories__in=numbers)}) if numbers else Q()
+    own = Territory.objects.filter(members=user.pk)
+    return ~Q(Exists(own)) | Q(**{f"{path}__in": Feeder.objects.filter(territories__in=own)})
