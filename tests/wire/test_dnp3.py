@@ -64,6 +64,7 @@ async def test_a_poll_gives_import_positive_power_and_the_failsafe_in_force(benc
     assert reading.in_failsafe is True
     assert reading.available_import_w == 2_000_000
     assert reading.state_of_charge_percent == 55.5
+    assert reading.energy_wh == pytest.approx(1e6, rel=1e-5)
     assert reading.quality is Quality.GOOD
     assert reading.epoch is None
 

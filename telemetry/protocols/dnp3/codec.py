@@ -143,6 +143,7 @@ def reading(
         ),
         in_failsafe=_in_failsafe(binaries, dialect),
         state_of_charge_percent=_percent(analogs.get(p.AI_STATE_OF_CHARGE)),
+        energy_wh=_energy(analogs.get(p.AI_USABLE_WH), analogs.get(p.AI_STATE_OF_CHARGE)),
         available_import_w=_negative(analogs.get(p.AI_AVAILABLE_CHARGE_W)),
         available_export_w=_any(analogs, p.AI_AVAILABLE_GENERATION_W, 0.0),
         stamp=_good(analogs, p.AI_STAMP) if dialect.leased else None,
@@ -161,6 +162,13 @@ def _in_failsafe(binaries: Mapping[int, Value], dialect: Dialect) -> bool | None
 
 def _percent(value: Value | None) -> float | None:
     return value.raw / 10.0 if value is not None and value.good else None
+
+
+def _energy(usable: Value | None, charge: Value | None) -> float | None:
+    """Return the energy held, watt-hours: usable energy times state of charge; None when either does not say."""
+    if usable is None or charge is None or not (usable.good and charge.good) or usable.raw <= 0:
+        return None
+    return usable.raw * charge.raw / 1000.0
 
 
 def _negative(value: Value | None) -> float | None:

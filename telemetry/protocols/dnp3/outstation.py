@@ -20,10 +20,11 @@ from telemetry.control.site_lease import Verdict
 from telemetry.protocols.dnp3 import points as p
 from telemetry.protocols.dnp3.codec import check_of, limit_from_raw, limit_mirror, stamp_from_raw, stamp_to_raw
 from telemetry.protocols.dnp3.dialect import OURS, Dialect
-from telemetry.protocols.site_device import SiteDevice
+from telemetry.protocols.site_device import Measurements, SiteDevice
 
 DIRECT_OPERATE = frozenset({5, 6})
 KINDS = {"AI": Kind.AI, "BI": Kind.BI}
+MOST_RAW = 2**31 - 1
 WITHOUT_END_S = 1e9  # a device without reversion holds its limit for ever: the reason why it is never lent more
 
 
@@ -100,6 +101,7 @@ class Dnp3SiteServer:
             p.AI_EDITION: self._dialect.edition,
             p.AI_GENERATION_RATING_W: device.nameplate.export_w,
             p.AI_CHARGE_RATING_W: -device.nameplate.import_w,
+            p.AI_USABLE_WH: _usable_wh(measured),
             p.AI_AVAILABLE_GENERATION_W: int(measured.available_export_w),
             p.AI_AVAILABLE_CHARGE_W: -int(measured.available_import_w),
             p.AI_STATE_OF_CHARGE: int(measured.state_of_charge_percent * 10),
@@ -152,6 +154,12 @@ class Dnp3SiteServer:
             now=now,
         )
         self.refresh()
+
+
+def _usable_wh(measured: Measurements) -> int:
+    """Return what the batteries could hold, from what they hold; 0 when that says nothing."""
+    share = measured.state_of_charge_percent / 100.0
+    return min(MOST_RAW, int(measured.energy_wh / share)) if share > 0.001 else 0
 
 
 def _served(dialect: Dialect) -> tuple[tuple[p.InputPoint, ...], tuple[p.OutputPoint, ...]]:

@@ -12,6 +12,7 @@ from typing import Final
 AI_EDITION: Final = 0
 AI_GENERATION_RATING_W: Final = 4
 AI_CHARGE_RATING_W: Final = 5  # stated negative
+AI_USABLE_WH: Final = 18  # of what is plugged in; with the state of charge it gives the energy held
 AI_AVAILABLE_GENERATION_W: Final = 43
 AI_AVAILABLE_CHARGE_W: Final = 44  # stated negative
 AI_GENERATION_MOST_W: Final = 32  # the setting that percentages count from, where it is served
@@ -52,6 +53,7 @@ MASTER_ADDRESS: Final = 1
 # What one poll asks for: (group, variation, first index, last index). Variation 1 of g30 is 32 bits with flag.
 POLL: Final = (
     (30, 1, AI_GENERATION_RATING_W, AI_CHARGE_RATING_W),
+    (30, 1, AI_USABLE_WH, AI_USABLE_WH),
     (30, 1, AI_AVAILABLE_GENERATION_W, AI_AVAILABLE_CHARGE_W),
     (30, 1, AI_STATE_OF_CHARGE, AI_STATE_OF_CHARGE),
     (30, 1, AI_IMPORT_LIMIT_IN_FORCE, AI_EXPORT_LIMIT_IN_FORCE),
@@ -90,6 +92,7 @@ INPUTS: Final = (
     InputPoint("AI", AI_EDITION, "Profile edition", 3, "", 0.01),
     InputPoint("AI", AI_GENERATION_RATING_W, "Generation rating", 3, "W", 1),
     InputPoint("AI", AI_CHARGE_RATING_W, "Charge rating (negative)", 3, "W", 1),
+    InputPoint("AI", AI_USABLE_WH, "Usable energy of what is plugged in", 3, "Wh", 1, 10_000),
     InputPoint("AI", AI_AVAILABLE_GENERATION_W, "Available generation", 2, "W", 1, 10_000),
     InputPoint("AI", AI_AVAILABLE_CHARGE_W, "Available charge (negative)", 2, "W", 1, 10_000),
     InputPoint("AI", AI_STATE_OF_CHARGE, "State of charge", 2, "%", 0.1, 10),
