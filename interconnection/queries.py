@@ -15,6 +15,7 @@ from interconnection import states
 from interconnection.accounts.territories import in_territory
 from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
+from interconnection.study_models import EngineHealth
 
 
 def applications(user: Any) -> QuerySet[Application]:
@@ -105,3 +106,8 @@ def progress(row: Study, now: datetime) -> Progress:
     return Progress(
         row.done_hours, row.total_hours, rate, (row.total_hours - row.done_hours) / rate if rate else None, states
     )
+
+
+def engine_health() -> EngineHealth | None:
+    """Return the last stored validation of the engine; None where none was stored."""
+    return EngineHealth.objects.first()

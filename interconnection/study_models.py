@@ -59,3 +59,18 @@ class StudyLadder(models.Model):
 
     def __str__(self) -> str:
         return f"{self.side} ladder of study {self.study_id}"
+
+
+class EngineHealth(models.Model):
+    """One run of `manage.py validate --store`: every outside answer, pass or fail, with figures."""
+
+    ran = models.DateTimeField(auto_now_add=True)
+    engine = models.CharField(max_length=64)
+    passed = models.BooleanField()
+    document = models.JSONField()
+
+    class Meta:
+        ordering = ["-ran", "-id"]
+
+    def __str__(self) -> str:
+        return f"{self.ran:%Y-%m-%d %H:%M} {'passed' if self.passed else 'failed'}"

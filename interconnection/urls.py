@@ -28,6 +28,7 @@ urlpatterns = [
     path("applications/<int:number>/offers/<int:offer>/letter.pdf", offers.offer_letter, name="offer-letter"),
     path("applications/<int:number>/offers/<int:offer>/terms.json", offers.offer_terms, name="offer-terms"),
     path("studies/", studies.studies, name="studies"),
+    path("studies/engine/", studies.engine_health, name="engine-health"),
     path("studies/compare/", studies.compare_studies, name="compare-studies"),
     path("studies/<int:number>/", studies.study, name="study"),
     path("studies/<int:number>/progress/", studies.study_progress, name="study-progress"),

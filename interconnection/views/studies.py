@@ -258,3 +258,9 @@ def study_hours_csv(request: HttpRequest, number: int) -> HttpResponse:
     answer = HttpResponse("\r\n".join(lines) + "\r\n", content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="study-{found.pk}.csv"'
     return answer
+
+
+@access(get=SIGNED_IN)
+def engine_health(request: HttpRequest) -> HttpResponse:
+    """The engine against every outside answer: the last stored run of `validate`."""
+    return render(request, "interconnection/engine_health.html", {"run": queries.engine_health()})

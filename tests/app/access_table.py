@@ -146,6 +146,7 @@ ROWS: dict[str, Row] = {
     "study-geometry": Row(get="own utility", args=study, status=200),
     "study-hours": Row(get="own utility", args=study, status=200),
     "feeders": Row(get="signed-in", status=200),
+    "engine-health": Row(get="signed-in", status=200),
     "feeder": Row(get="signed-in", args=lambda world: ["ieee13"], status=200),
     # Control room
     "operations": Row(get="utility", status=200),

@@ -9,7 +9,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError
-from derms.validation.answers import Check, run
+from derms.grid.capacity import ENGINE_VERSION
+from derms.validation.answers import Check, run, skipped_by_name
+from interconnection.study_models import EngineHealth
 
 
 class Command(BaseCommand):
@@ -21,6 +23,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("--feeders", help="folder with ieee/, epri/ and ieee1729/")
         parser.add_argument("--json", action="store_true")
+        parser.add_argument("--store", action="store_true", help="keep the result: the page 'Engine health' shows it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run and print; exit status 1 when a check fails that is not known to."""
@@ -39,11 +42,16 @@ class Command(BaseCommand):
         except HeadroomError as error:
             self.stderr.write(f"{error.what}\n  at {error.where}\n  {error.remedy}".rstrip())
             raise SystemExit(2) from error
+        skipped = skipped_by_name(bool(options["feeders"]))
         failed = [check for check in checks if not check.passed and not check.known]
+        answer = {"passed": not failed, "checks": [check.to_dict() for check in checks], "skipped": skipped}
+        if options["store"]:
+            EngineHealth.objects.create(engine=ENGINE_VERSION, passed=not failed, document=answer)
         if quiet:
-            answer = {"passed": not failed, "checks": [check.to_dict() for check in checks]}
             self.stdout.write(json.dumps(answer))
         else:
+            for name in skipped:
+                self.stdout.write(f"skip  {name}")
             self.stdout.write(f"{len(checks)} checks, {len(failed)} failed")
         if failed:
             raise SystemExit(1)
