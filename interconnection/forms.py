@@ -79,7 +79,7 @@ class ApplicationForm(forms.Form):
     )  # fmt: skip
     wanted = forms.DateField(widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"), label="Wanted by")
     protocol = forms.ChoiceField(choices=PROTOCOLS)
-    rule_pack = forms.ChoiceField(label="Rules")
+    rule_pack = forms.ChoiceField(label="Rules", initial="us-sgip-like")
 
     GROUPS = (
         ("Site and contact", ("name", "address", "account", "contact", "contact_email", "contact_phone", "wanted",

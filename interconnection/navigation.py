@@ -40,6 +40,8 @@ ROOMS = (
             Item("Applications", "queue", "q"),
             Item("Studies", "studies", "s"),
             Item("Feeders", "feeders", "f"),
+            Item("Baseline ledger", "baseline-ledger", "b", UTILITY),
+            Item("Reports", "reports", "r", UTILITY),
         ),
     ),
     Room(

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from interconnection.views import applications, desk, feeders, offers, studies
+from interconnection.views import applications, desk, feeders, offers, reports, studies
 
 urlpatterns = [
     path("", applications.queue, name="queue"),
@@ -27,6 +27,10 @@ urlpatterns = [
     path("applications/<int:number>/decline/", offers.decline_offer, name="decline-offer"),
     path("applications/<int:number>/offers/<int:offer>/letter.pdf", offers.offer_letter, name="offer-letter"),
     path("applications/<int:number>/offers/<int:offer>/terms.json", offers.offer_terms, name="offer-terms"),
+    path("reports/", reports.reports, name="reports"),
+    path("reports/unlocked.csv", reports.reports_csv, name="reports-csv"),
+    path("ledger/", reports.baseline_ledger, name="baseline-ledger"),
+    path("ledger/<slug:name>.csv", reports.ledger_csv, name="ledger-csv"),
     path("studies/", studies.studies, name="studies"),
     path("studies/engine/", studies.engine_health, name="engine-health"),
     path("studies/compare/", studies.compare_studies, name="compare-studies"),

@@ -53,6 +53,10 @@ class Command(BaseCommand):
         served.add_argument("--fleet-seconds", type=float, default=180.0)
         served.add_argument("--json", action="store_true")
 
+        paged = kinds.add_parser("pages", help="the desk's pages on this database: ms, queries, bytes (see demo_data)")
+        paged.add_argument("--rounds", type=int, default=5)
+        paged.add_argument("--json", action="store_true")
+
         wired = kinds.add_parser(
             "dnp3", help="thousands of sites, py1815's master beside it, and the way from SCADA to a site"
         )
@@ -66,7 +70,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run and print."""
-        if options["kind"] in ("ieee2030_5", "dnp3"):
+        if options["kind"] in ("ieee2030_5", "dnp3", "pages"):
             getattr(self, f"_{options['kind']}")(options)
             return
         try:
@@ -86,6 +90,11 @@ class Command(BaseCommand):
                 circuit, settings=settings, hours=options["hours"], cases_an_hour=options["cases"],
                 ordinary_cases=options["ordinary_cases"], seed=options["seed"], report=bar.update,
             )  # fmt: skip
+
+    def _pages(self, options: dict[str, Any]) -> None:
+        from interconnection.page_bench import bench
+
+        self.stdout.write(json.dumps(bench(rounds=options["rounds"]), indent=None if options["json"] else 2))
 
     def _dnp3(self, options: dict[str, Any]) -> None:
         from telemetry.benchmarks.dnp3 import bench
