@@ -19,8 +19,27 @@ from interconnection.models import Application  # noqa: E402
 from tests.app.access_table import ROWS, World, who  # noqa: E402
 
 LOOKERS = ("engineer", "operator", "approver", "administrator", "applicant", "auditor")
-NOT_PAGES = ("api-", "schema", "study-state", "study-geometry", "study-hours", "queue-csv", "reports-csv", "ledger-csv", "feeder-state", "feeder-wires", "offer-letter", "offer-terms",
-             "study-progress", "study-profile", "study-what-if", "study-ladder", "login", "logout", "oauth")  # fmt: skip
+NOT_PAGES = (
+    "api-",
+    "schema",
+    "study-state",
+    "study-geometry",
+    "study-hours",
+    "queue-csv",
+    "reports-csv",
+    "ledger-csv",
+    "feeder-state",
+    "feeder-wires",
+    "offer-letter",
+    "offer-terms",
+    "study-progress",
+    "study-profile",
+    "study-what-if",
+    "study-ladder",
+    "login",
+    "logout",
+    "oauth",
+)
 
 
 def main() -> None:
