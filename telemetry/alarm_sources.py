@@ -9,7 +9,7 @@ from django.db import connection
 
 from derms.clock import Clock
 from interconnection import audit
-from interconnection.queries import agreements_in_force
+from interconnection.queries import agreements_in_force, permitted_sites
 from interconnection.site_queries import newest_version
 from telemetry import alarm_queries, certificate_services, progress, queries, utility_queries
 from telemetry.control import alarm_rules as rules
@@ -30,6 +30,7 @@ class Sources:
         self._clock = clock
         self._boards: dict[str, tuple[int, datetime, dict[str, Any]]] = {}
         self._feeders: frozenset[str] = frozenset()
+        self._permitted: frozenset[str] | None = None
         self._feeders_at = self._slow_at = -1e9
         self._slow: list[Look] = []
         self._check = ClockCheck()
@@ -57,7 +58,7 @@ class Sources:
         if known is None:
             return rules.feeder_looks(feeder, None, None, standing), set()
         age_s = (self._clock.now() - known[1]).total_seconds()
-        looks = rules.feeder_looks(feeder, known[2], age_s, standing)
+        looks = rules.feeder_looks(feeder, known[2], age_s, standing, self._permitted)
         whole = set() if age_s > rules.CYCLE_SEEN_S else {(kind, feeder) for kind in FEEDER_KINDS}
         return looks, whole
 
@@ -67,6 +68,7 @@ class Sources:
         if now - self._feeders_at > FEEDERS_S:
             terms = agreements_in_force(self._clock.now().date())
             self._feeders, self._feeders_at = frozenset(item.feeder for item in terms), now
+            self._permitted = frozenset(permitted_sites([item.site for item in terms]))
         self._boards = queries.newest_boards(self._boards, self._feeders)
         return self._feeders
 

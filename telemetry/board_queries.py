@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
 from interconnection import site_queries
+from interconnection.queries import permitted_sites
 from telemetry import alarm_queries, certificate_services, next_hours, order_queries, queries
 from telemetry.control import orders
 from telemetry.control.settings import ControlSettings
 from telemetry.feeder_map import Place, feeder_map, rating_kw
-from telemetry.live import site_state, summary
+from telemetry.live import NOT_PERMITTED, site_state, summary
 from telemetry.models import CycleRow, GrantRow
 from telemetry.pictures import Gauge, Line, band, bar, faceplate, loading, trend
 
 TREND_CYCLES = 360
 GAP_S = 35.0
 MOST_SITES = 200
-ORDER_OF_STATES = ("locked", "warned", "silent", "failsafe", "lease")
+ORDER_OF_STATES = ("locked", "warned", "silent", "failsafe", "lease", NOT_PERMITTED)
 
 
 def feeders(now: datetime) -> list[dict[str, Any]]:
@@ -26,15 +28,20 @@ def feeders(now: datetime) -> list[dict[str, Any]]:
     alarms = alarm_queries.counts()["feeders"]
     boards = queries.newest_boards({})
     modes = order_queries.modes(list(boards))
+    permitted = permitted_sites([site["site"] for _, _, board in boards.values() for site in board.get("sites", [])])
     found = []
     for feeder, (_, at, board) in sorted(boards.items()):
-        line = summary(feeder, at, board, now)
+        line = summary(feeder, at, board, now, permitted)
         line |= {
             "mode": modes.get(feeder, orders.AUTOMATIC),
             "alarms": alarms.get(feeder, {"count": 0, "unacknowledged": 0, "worst": 0}),
             "loading_bar": loading(line["loading_percent"]),
             "band": band(line["v_min_pu"], line["v_max_pu"]),
-            "abnormal": [_row(feeder, site) for site in board.get("sites", []) if site_state(site) != "lease"],
+            "abnormal": [
+                _row(feeder, site, permitted)
+                for site in board.get("sites", [])
+                if site_state(site, permitted) not in ("lease", NOT_PERMITTED)
+            ],
         }
         found.append(line)
     return found
@@ -50,18 +57,20 @@ def feeder(name: str, now: datetime, text: str = "") -> dict[str, Any] | None:
         return None
     described = site_queries.description(name) or {}
     buses = site_queries.site_buses(name)
-    places = [Place(buses.get(site["site"], ""), site["site"], site_state(site)) for site in board["sites"]]
+    permitted = permitted_sites([site["site"] for site in board["sites"]])
+    states = {site["site"]: site_state(site, permitted) for site in board["sites"]}
+    places = [Place(buses.get(site, ""), site, state) for site, state in states.items()]
     element = board.get("element") or ""
     percent = board.get("loading_percent")
     chosen = [site for site in board["sites"] if text.lower() in site["site"]]
-    chosen.sort(key=lambda site: (ORDER_OF_STATES.index(site_state(site)), site["site"]))
+    chosen.sort(key=lambda site: (ORDER_OF_STATES.index(states[site["site"]]), site["site"]))
     return {
         "board": board,
         "mode": order_queries.mode_row(name),
         "mode_name": order_queries.mode(name),
         "modes": orders.MODES,
-        "summary": summary(name, datetime.fromisoformat(board["at"]), board, now),
-        "sites": [_row(name, site) for site in chosen[:MOST_SITES]],
+        "summary": summary(name, datetime.fromisoformat(board["at"]), board, now, permitted),
+        "sites": [_row(name, site, permitted) for site in chosen[:MOST_SITES]],
         "found": len(chosen),
         "text": text,
         "next": next_hours.of_feeder(name, [site["site"] for site in board["sites"]], now),
@@ -113,7 +122,7 @@ def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
     promise = site_queries.promise(name)
     grants = list(GrantRow.objects.filter(site=name)[:20])
     return {
-        "site": _row(feeder, entry),
+        "site": _row(feeder, entry, permitted_sites([name])),
         "board": board,
         "faceplate": faceplate(Gauge.of(entry)),
         "trend": site_trend(feeder, name, board, now),
@@ -156,6 +165,6 @@ def site_trend(feeder: str, name: str, board: dict[str, Any], now: datetime) -> 
     return trend(lines, since, now, title, size=(560, 400))
 
 
-def _row(feeder: str, site: dict[str, Any]) -> dict[str, Any]:
+def _row(feeder: str, site: dict[str, Any], permitted: Collection[str] | None = None) -> dict[str, Any]:
     gauge = Gauge.of(site)
-    return site | {"feeder": feeder, "state": site_state(site), "bar": bar(gauge), "over": gauge.over}
+    return site | {"feeder": feeder, "state": site_state(site, permitted), "bar": bar(gauge), "over": gauge.over}

@@ -79,6 +79,7 @@ def _site(place: Place, x: float, y: float, label_y: float) -> str:
     """Return a site's mark: its shape says its state, its colour only that it is abnormal."""
     shapes = {
         "lease": f'<circle class="site" cx="{x}" cy="{y}" r="6"/>',
+        "not permitted": f'<circle class="site off" cx="{x}" cy="{y}" r="5"/>',
         "failsafe": f'<rect class="site caution" x="{x - 5.5}" y="{y - 5.5}" width="11" height="11"/>',
         "silent": f'<path class="site cross" d="M{x - 6} {y - 6}L{x + 6} {y + 6}M{x + 6} {y - 6}L{x - 6} {y + 6}"/>',
     }

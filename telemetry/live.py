@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +20,7 @@ from telemetry.progress import watchdog_says
 from telemetry.queries import Boards
 
 EVERY_S = 1.0
-TOP = 5
+NOT_PERMITTED = "not permitted"
 
 
 @dataclass
@@ -61,11 +62,13 @@ def live() -> Live:
     return _LIVES.setdefault(asyncio.get_running_loop(), Live())
 
 
-def summary(feeder: str, at: datetime, board: dict[str, Any], now: datetime) -> dict[str, Any]:
+def summary(
+    feeder: str, at: datetime, board: dict[str, Any], now: datetime, permitted: Collection[str] | None = None
+) -> dict[str, Any]:
     """Return one feeder's line of the list."""
     age = (now - at).total_seconds()
     sites = board.get("sites", [])
-    states = Counter(site_state(site) for site in sites)
+    states = Counter(site_state(site, permitted) for site in sites)
     kept = ("snapshot", "mode", "problem", "head_kw", "loading_percent", "element", "v_min_pu", "v_max_pu", "level")
     return {key: board.get(key) for key in kept} | {
         "feeder": feeder, "at": at.isoformat(), "age_s": round(age), "stale": age > queries.STALE_S, "sites": len(sites),
@@ -74,10 +77,15 @@ def summary(feeder: str, at: datetime, board: dict[str, Any], now: datetime) -> 
     }  # fmt: skip
 
 
-def site_state(site: dict[str, Any]) -> str:
-    """Return the one word that says how a site stands, the worst first."""
+def site_state(site: dict[str, Any], permitted: Collection[str] | None = None) -> str:
+    """Return the one word that says how a site stands, the worst first.
+
+    `permitted`: the sites that may be operated, where the caller knows them: another one has no wire, which is no fault.
+    """
     if site.get("stage") in ("locked", "warned"):
         return str(site["stage"])
+    if permitted is not None and site["site"] not in permitted:
+        return NOT_PERMITTED
     if not site.get("heard"):
         return "silent"
     return "failsafe" if site.get("in_failsafe") else "lease"

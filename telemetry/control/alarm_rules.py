@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -37,8 +37,14 @@ Standing = Mapping[tuple[str, str], bool]
 """Which alarms' conditions hold now: dead-bands need it."""
 
 
-def feeder_looks(feeder: str, board: Mapping[str, Any] | None, age_s: float | None, standing: Standing) -> list[Look]:
-    """Return the looks at one feeder's newest recorded cycle; `age_s` its age, None where none was ever recorded."""
+def feeder_looks(
+    feeder: str, board: Mapping[str, Any] | None, age_s: float | None, standing: Standing,
+    permitted: Collection[str] | None = None,
+) -> list[Look]:  # fmt: skip
+    """Return the looks at one feeder's newest recorded cycle; `age_s` its age, None where none was ever recorded.
+
+    `permitted`: the sites that may be operated. Another one has no wire, so its silence is no alarm.
+    """
     gone = age_s is None or age_s > CYCLE_SEEN_S or board is None
     said = "no cycle was ever recorded" if age_s is None else f"the last cycle is {age_s:.0f} s old"
     looks = [Look("not_controlling", feeder, gone, said if gone else "cycles are recorded again", feeder)]
@@ -46,7 +52,8 @@ def feeder_looks(feeder: str, board: Mapping[str, Any] | None, age_s: float | No
         return looks
     looks += _state(feeder, board, standing)
     for site in board.get("sites", ()):
-        looks += _site(feeder, site)
+        if permitted is None or site["site"] in permitted:
+            looks += _site(feeder, site)
     return looks
 
 

@@ -18,9 +18,9 @@ from django.urls import reverse
 from derms.clock import VirtualClock
 from interconnection import audit
 from interconnection.audit_models import AuditEntry
-from telemetry import alarm_services, lead_services, order_services, progress, services
+from telemetry import alarm_services, board_queries, lead_services, order_services, progress, services
 from telemetry.alarm_models import AlarmRow
-from telemetry.control.alarm_rules import Look
+from telemetry.control.alarm_rules import Look, feeder_looks
 from telemetry.control.evidence import Bundle
 from telemetry.control.watch import Subject, Verdict
 from telemetry.cycle_models import EvidenceRow, SwitchingState
@@ -51,6 +51,13 @@ def signed_in(people: dict[str, Any], role: str = "operator") -> Client:
     client = Client()
     client.force_login(people[role])
     return client
+
+
+@pytest.fixture(autouse=True)
+def every_site_is_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sites here have no agreement; the statement is still made, so that it is counted."""
+    real = board_queries.permitted_sites
+    monkeypatch.setattr(board_queries, "permitted_sites", lambda sites: real(sites) | set(sites))
 
 
 @pytest.fixture
@@ -92,6 +99,18 @@ def test_the_list_of_feeders_says_what_is_abnormal(people: dict[str, Any]) -> No
     assert "1 locked" in page and "1 silent" in page
 
 
+def test_a_site_without_permission_is_no_fault(people: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(board_queries, "permitted_sites", lambda sites: set())
+    board(datetime.now(UTC), site("new", heard=False, silent_s=None))
+    page = signed_in(people).get(reverse("operations")).content.decode()
+    assert "1 not permitted" in page and ">new</a>" not in page
+    assert (
+        "no permission to operate yet" in signed_in(people).get(reverse("site", args=["ieee123", "new"])).content.decode()
+    )
+    looks = feeder_looks("f", {"sites": [site("new", heard=False)]}, 1.0, {}, permitted=frozenset())
+    assert not any(look.kind == "site_silent" for look in looks)
+
+
 def test_a_faceplate_gives_the_reason_with_element_share_and_snapshot(people: dict[str, Any]) -> None:
     from tests.app.test_control_room import grant
 
@@ -114,7 +133,7 @@ def test_a_trend_has_a_gap_where_nothing_was_heard() -> None:
 
 
 PAGES = [
-    ("operations", [], 9), ("feeder-board", ["ieee123"], 13), ("site", ["ieee123", "s000"], 14), ("alarms", [], 6),
+    ("operations", [], 9), ("feeder-board", ["ieee123"], 14), ("site", ["ieee123", "s000"], 16), ("alarms", [], 6),
     ("alarm-journal", [], 5), ("orders", [], 5), ("devices", [], 5), ("subscriptions", [], 4), ("audit", [], 6),
     ("evidence-list", [], 5),
 ]  # fmt: skip
