@@ -94,9 +94,9 @@ def propose_raise(
 
 
 def propose_reset(feeder: str, site: str, *, by: str, reason: str, now: datetime) -> OperatorOrder:
-    """Propose that a locked site may be raised again before its four hours are over."""
-    if not site:
-        raise InputError("a reset is for one site", where="site", remedy="Name the site.")
+    """Propose that a locked site may be raised again before its four hours are over; without a site, that a step of the
+    feeder head which nobody explained is real.
+    """
     return _propose(
         orders.RESET, feeder, site, None, by=by, reason=reason, now=now, expires=now + timedelta(seconds=PROPOSAL_S)
     )

@@ -18,7 +18,7 @@ from django.urls import reverse
 from derms.clock import VirtualClock
 from interconnection import audit
 from interconnection.audit_models import AuditEntry
-from telemetry import alarm_services, board_queries, lead_services, order_services, progress, services
+from telemetry import alarm_services, board_queries, lead_services, order_queries, order_services, progress, services
 from telemetry.alarm_models import AlarmRow
 from telemetry.control.alarm_rules import Look, feeder_looks
 from telemetry.control.evidence import Bundle
@@ -208,6 +208,18 @@ def test_a_raise_waits_for_another_person_and_the_same_one_is_refused(people: di
     signed_in(people, "approver").post(reverse("approve-order", args=[order.pk]))
     order = OperatorOrder.objects.get()
     assert (order.state, order.second) == ("active", "approver")
+
+
+def test_two_people_confirm_a_step_of_the_feeder_head(people: dict[str, Any]) -> None:
+    problem = "the feeder head moved by 900 kW more than loads and sites explain"
+    board(datetime.now(UTC), problem=problem)
+    operator, page = signed_in(people), reverse("feeder-board", args=["ieee123"])
+    assert "propose a reset" in operator.get(page).content.decode()
+    operator.post(reverse("give-order", args=["ieee123"]), {"kind": "reset", "reason": "factory started, seen in SCADA"})
+    order = OperatorOrder.objects.get()
+    assert (order.kind, order.site, order.state) == ("reset", "", "proposed")
+    signed_in(people, "approver").post(reverse("approve-order", args=[order.pk]))
+    assert [item.kind for item in order_queries.snapshot("ieee123", datetime.now(UTC)).items] == ["reset"]
 
 
 def test_ending_a_failsafe_takes_two(people: dict[str, Any]) -> None:
