@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Count, Q
 
 from derms.errors import InputError, NotFound
@@ -175,9 +176,14 @@ def subscription_log(most: int = 200, *, device: int | None = None, waiting: boo
 
 
 def certificate_ends() -> list[tuple[str, datetime]]:
-    """Return the name (or LFDI) and the end of every certificate that may come in, in one statement."""
+    """Return the name (or LFDI) and the end of every certificate that may come in, and of the listener's own."""
     rows = WireIdentity.objects.filter(granted=True, expires__isnull=False).values_list("name", "lfdi", "expires")
-    return [(name[:64] or lfdi, expires) for name, lfdi, expires in rows if expires is not None]
+    found = [(name[:64] or lfdi, expires) for name, lfdi, expires in rows if expires is not None]
+    path = Path(settings.UTILITY_CERT) if settings.UTILITY_CERT else None
+    if path is not None and path.is_file():  # without it the listener does not start, and the watchdog says so
+        ends = certificates.expiry(certificates.read_identity(path.read_text())[1])
+        found += [("IEEE 2030.5 listener", ends)] if ends else []
+    return found
 
 
 def certificate_alarms(now: datetime) -> list[CertificateAlarm]:

@@ -121,6 +121,7 @@ def test_the_commands_list_what_ends_and_publish_prices(tmp_path: Path, settings
         call_command("utility_certificates", "--json")
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["role"], row["step_days"]) == ("server", 7)
+    assert [name for name, _ in queries.certificate_ends()] == ["IEEE 2030.5 listener"]
     device = services.enrol("B" * 40, now=SECONDS, site="depot", groups=["Feeder"])
     price = {"start": "2030-01-01T00:00:00+00:00", "duration_s": 1800, "blocks": [[0, 0.21], [1000, -0.05]]}
     text = {"name": "tou", "currency": 36, "multiplier": -5, "sites": ["depot"],
