@@ -57,7 +57,7 @@ def know_identity(lfdi: str, role: str, hosts: Iterable[str] = (), now: int = 0)
 
 
 def allow(lfdi: str, *, granted: bool) -> None:
-    """Give a certificate access or take it away; open sockets of a revoked one are cut within 20 s."""
+    """Give a certificate access or take it away; a listener refuses a revoked one, and cuts its sockets, within 5 s."""
     lfdi = codec.checked_lfdi(lfdi)
     if not WireIdentity.objects.filter(lfdi=lfdi).update(granted=granted):
         WireIdentity.objects.create(lfdi=lfdi, granted=granted)

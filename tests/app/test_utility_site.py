@@ -179,7 +179,7 @@ STATEMENTS = {
 
 
 def test_a_request_costs_one_or_two_statements(django_assert_num_queries: Any) -> None:
-    """As the listener asks: it remembers identities and rates for 10 s."""
+    """As the listener asks: it remembers who is welcome, and the rates."""
     _, clock, device = _site()
     program, now = services.program_of(device, 1), int(clock.now().timestamp())
     for number in range(48):

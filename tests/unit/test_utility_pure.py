@@ -111,14 +111,23 @@ def test_what_is_no_certificate_is_an_input_error_or_nothing() -> None:
     assert proxied(b"") == proxied(b"%2D%2D") == proxied(b"\xff\xfe") == b""
 
 
-def test_a_remembered_identity_is_asked_for_again_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_is_welcome_is_remembered_for_minutes_who_is_not_for_seconds_and_a_revoked_one_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     clock, asked = [0.0], []
     held = RememberingDirectory(monotonic=lambda: clock[0])
-    monkeypatch.setattr(held._fresh, "identity", asked.append)
-    for moment in (0.0, 9.9, 10.0, 10.1):
+    rows = {"A": SimpleNamespace(granted=True), "R": SimpleNamespace(granted=False)}
+    monkeypatch.setattr(held._fresh, "identity", lambda lfdi: (asked.append(lfdi), rows.get(lfdi))[1])
+    for moment in (0.0, 9.9, 10.0, 299.0):
         clock[0] = moment
-        assert held.identity("A") is None
-    assert len(asked) == 2, "a miss is remembered too, and for 10 s only"
+        for lfdi in ("A", "R", "unknown"):
+            held.identity(lfdi)
+    assert asked.count("A") == 1 and asked.count("R") == asked.count("unknown") == 3
+    held.refuse(["A"])
+    held.identity("A")
+    assert asked.count("A") == 2
+    clock[0] = 700.0
+    held.identity("A")
     held.forget()
     held.identity("A")
-    assert len(asked) == 3
+    assert asked.count("A") == 4

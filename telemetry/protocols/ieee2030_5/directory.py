@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from telemetry.utility_models import WireIdentity, WireRate
@@ -11,7 +11,8 @@ from telemetry.utility_models import WireIdentity, WireRate
 RATES = {"DeviceCapability": 300, "EndDeviceList": 300, "FunctionSetAssignmentsList": 300, "DERProgramList": 60,
          "DERList": 300, "MirrorUsagePointList": 300, "MirrorUsagePoint": 60}  # fmt: skip
 OTHER_RATE_S = 300
-REMEMBER_S = 10.0
+REMEMBER_S, REMEMBER_REFUSED_S = 300.0, 10.0
+"""A listener drops whoever was revoked every few seconds (`refuse`); a change of role or of hosts may take five minutes."""
 MOST_REMEMBERED = 50_000
 
 
@@ -41,7 +42,7 @@ class FreshDirectory:
 
 
 class RememberingDirectory:
-    """Remembers an answer for 10 s; a revocation is therefore obeyed within 10 s, and the socket is cut soon after."""
+    """Remembers who is welcome for minutes and who is not for seconds; the listener tells it who was revoked meanwhile."""
 
     def __init__(self, remember_s: float = REMEMBER_S, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._remember_s, self._monotonic = remember_s, monotonic
@@ -53,7 +54,7 @@ class RememberingDirectory:
         """Return what is known of a certificate, or None; misses are remembered too."""
         now = self._monotonic()
         held = self._identities.get(lfdi)
-        if held is None or now - held[0] >= self._remember_s:
+        if held is None or now - held[0] >= self._lasts(held[1]):
             if len(self._identities) >= MOST_REMEMBERED:
                 self._identities.clear()
             held = self._identities[lfdi] = (now, self._fresh.identity(lfdi))
@@ -62,9 +63,18 @@ class RememberingDirectory:
     def rate(self, resource: str) -> int:
         """Return a resource's poll or post rate in seconds."""
         now = self._monotonic()
-        if now - self._rates[0] >= self._remember_s:
+        if now - self._rates[0] >= min(self._remember_s, REMEMBER_REFUSED_S):
             self._rates = (now, dict(WireRate.objects.values_list("resource", "seconds")))
         return self._rates[1].get(resource) or RATES.get(resource, OTHER_RATE_S)
+
+    def _lasts(self, held: WireIdentity | None) -> float:
+        welcome = held is not None and held.granted
+        return self._remember_s if welcome else min(self._remember_s, REMEMBER_REFUSED_S)
+
+    def refuse(self, revoked: Iterable[str]) -> None:
+        """Forget those whose access was taken away: the next request asks the database."""
+        for lfdi in revoked:
+            self._identities.pop(lfdi, None)
 
     def forget(self) -> None:
         """Ask the database again from now on."""

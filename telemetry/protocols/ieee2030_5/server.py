@@ -38,7 +38,7 @@ CCM8, GCM = "ECDHE-ECDSA-AES128-CCM8", "ECDHE-ECDSA-AES128-GCM-SHA256"
 THREADS = 4
 OUTBOX_S = 0.3
 TEND_S = 5.0
-"""How often revocations are looked up and visits written: a revoked socket is cut within this and the directory's 10 s."""
+"""How often revocations are looked up and visits written: a revoked client is refused, and its socket cut, within this."""
 BACKLOG = 2048
 """After an outage all clients come back at once: they queue for their handshake and are not turned away."""
 CUT = 421
@@ -209,29 +209,29 @@ class UtilityApp:
             await asyncio.sleep(OUTBOX_S)
 
     async def _tend(self) -> None:
-        """Close the sockets of certificates whose access was taken away; write who was seen; show progress."""
+        """Forget and cut off whose access was taken away; write who was seen; show progress."""
         loop, progress = asyncio.get_running_loop(), Progress("utility", within_s=6 * TEND_S)
         while True:
             await asyncio.sleep(TEND_S)
             visits = {lfdi: VISITS.pop(lfdi) for lfdi in list(VISITS)}
             try:
-                denied = await loop.run_in_executor(self._pool, _tended, list(OPEN), visits)
+                revoked = await loop.run_in_executor(self._pool, _tended, visits)
             except DatabaseError:
                 LOG.exception("revocations could not be read, or visits written")
+                self.directory.forget()  # who was revoked is not known: ask for everybody
                 continue
             progress.move()
-            if denied:
-                self.directory.forget()  # what comes back at once must not be remembered as welcome
-            for lfdi in denied:
+            self.directory.refuse(revoked)
+            for lfdi in revoked:
                 for protocol in list(OPEN.get(lfdi, ())):
                     protocol.transport.abort()
 
 
-def _tended(open_now: list[str], visits: dict[str, tuple[datetime, str, bytes]]) -> list[str]:
-    """Write the visits; return which of the open identities are revoked."""
+def _tended(visits: dict[str, tuple[datetime, str, bytes]]) -> list[str]:
+    """Write the visits; return the identities whose access was taken away."""
     if visits:
         utility_services.saw(visits)
-    return list(WireIdentity.objects.filter(lfdi__in=open_now, granted=False).values_list("lfdi", flat=True))
+    return list(WireIdentity.objects.filter(granted=False).values_list("lfdi", flat=True))
 
 
 def _factory(certificate: str, key: str, authorities: str, config: uvicorn.Config, default: Any) -> ssl.SSLContext:
