@@ -17,6 +17,8 @@ from telemetry.control.grant import Reason
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import EnvelopeAnswer, HeadReading
 
+PRICE_EVERY = 6
+"""Once a minute is often enough to say what the margins cost."""
 SOLVE_S = 8.0
 """A cycle lasts 10 s: a solution that takes longer is no solution."""
 
@@ -37,7 +39,8 @@ class FeederEnvelopeSolver:
         self._elements = tuple(elements)
         self._criteria = criteria or CriteriaSettings()
         self._rules, self._meters = dict(rules or {}), meters
-        self._scale = 1.0
+        self._scale, self._count = 1.0, 0
+        self._margin_w: tuple[float, float] | None = None
 
     async def solve(
         self, *, hour: int, head: HeadReading | None, asks: Sequence[Site], settings: ControlSettings
@@ -57,9 +60,12 @@ class FeederEnvelopeSolver:
             request, rules=self._rules, meters=self._meters(), volts_pu=[site.v_pu for site in asks],
             need=[site.need for site in asks], rank=[site.rank for site in asks],
             study=(settings.study_low, settings.study_high), scale=(settings.scale_low, settings.scale_high),
-            least_margin_factor=settings.least_margin_factor,
+            least_margin_factor=settings.least_margin_factor, price_margin=self._count % PRICE_EVERY == 0,
         )  # fmt: skip
         raw = await asyncio.to_thread(self._feeder.call, "live_envelope", asked, timeout_s=SOLVE_S)
+        self._count += 1
+        if raw["margin_w"] is not None:
+            self._margin_w = (raw["margin_w"][0], raw["margin_w"][1])
         if head is not None:
             self._scale = raw["load_scale"]
         return EnvelopeAnswer(
@@ -72,7 +78,7 @@ class FeederEnvelopeSolver:
             highest_voltage_pu=raw["highest_v_pu"],
             corners_checked=raw["corners"],
             shrunk=raw["shrunk"],
-            margin_w=tuple(raw["margin_w"]) if raw["margin_w"] is not None else None,
+            margin_w=self._margin_w,
             engine=raw["engine"],
             inputs=canonical(asked),
             outputs=canonical(raw),

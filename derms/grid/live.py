@@ -307,7 +307,7 @@ class _Live:
 
     def _margin_w(self, sides: Mapping[str, _Side], limits: Mapping[str, Limit]) -> list[float] | None:
         """Return what the margins cost all sites together: the same question once more without them."""
-        if len(self.request.sites) > MOST_MARGIN_SITES:
+        if not self.ask.price_margin or len(self.request.sites) > MOST_MARGIN_SITES:
             return None
         found = []
         for side, item in sides.items():
@@ -322,6 +322,8 @@ class _Live:
         all, whoever relieves it does the opposite or nothing; and shrink until all hold.
         """
         sites = self.request.sites
+        if len(sites) <= 2:
+            return limits, 0, False  # OpenDSS tries every corner of two sites
         ends = [
             np.array([getattr(limits.get(s.name, s.reserved), f"{side}_w") for s in sites]) for side in ("import", "export")
         ]

@@ -36,6 +36,8 @@ class LiveRequest:
     scale_low: float
     scale_high: float
     least_margin_factor: float
+    price_margin: bool = True
+    """Say what the margins cost: the sharing once more without them."""
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> LiveRequest:
@@ -63,7 +65,7 @@ def canonical(data: Any) -> str:
 def question(
     envelope: EnvelopeRequest, *, rules: Mapping[str, str], meters: Sequence[MeterRow], volts_pu: Sequence[float | None],
     need: Sequence[tuple[float, float] | None], rank: Sequence[int], study: tuple[float, float], scale: tuple[float, float],
-    least_margin_factor: float,
+    least_margin_factor: float, price_margin: bool = True,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the plain data that `live_envelope` takes. `envelope.head_w` NaN (sent as null): level study."""
     plain = asdict(envelope)
@@ -72,5 +74,5 @@ def question(
         "envelope": plain, "rules": dict(rules), "meters": [list(item) for item in meters], "volts_pu": list(volts_pu),
         "need": [None if item is None else list(item) for item in need], "rank": list(rank),
         "study_low": study[0], "study_high": study[1], "scale_low": scale[0], "scale_high": scale[1],
-        "least_margin_factor": least_margin_factor,
+        "least_margin_factor": least_margin_factor, "price_margin": price_margin,
     }  # fmt: skip

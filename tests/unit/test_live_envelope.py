@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytest
 
 from derms.errors import InputError, NotConverged
@@ -101,6 +102,46 @@ def test_all_nine_corners_hold_without_margins_by_every_rule(
         ]
         assert criteria.holds(circuit.solve(pair), base), (rule, signs)
     assert FIRM.within(limits["depot"]), "the firm floor always stands"
+
+
+def test_mixed_corners_of_thirty_sites_on_single_phases_hold_without_margins(
+    circuit: Circuit, elements: tuple[str, ...]
+) -> None:
+    """Some at import, some at export, some at nothing: unbalance and reversal that no uniform pattern shows."""
+    generator = np.random.default_rng(5)
+    buses = [bus for bus in circuit.buses.values() if bus.base_v > 2000.0 and bus.name not in circuit.source_bus]
+    chosen = generator.choice(len(buses), 30, replace=False)
+    sites = tuple(
+        Site(
+            f"s{n}",
+            buses[at].name,
+            (buses[at].phases[0],),
+            0.0,
+            0.0,
+            NOTHING,
+            Limit(80_000, 80_000),
+            NOTHING,
+            NOTHING,
+            True,
+        )
+        for n, at in enumerate(chosen)
+    )
+    head_w = circuit.settle(300, load_scale=0.9).head_w
+    asked = EnvelopeRequest(300, head_w, sites, CriteriaSettings(), elements, 0.03, 0.002)
+    answer = live(circuit, ask(asked, rank=range(30)))
+    limits = [answer["granted"][site.name]["limit"] for site in sites]
+    assert answer["corners"] > 2
+    assert sum(limit.import_w for limit in limits) > 100_000
+    circuit.start_afresh()
+    _, base, _ = _state(circuit, asked, "export", 1.0)
+    criteria = Criteria(circuit, CriteriaSettings()).only(elements)
+    for _ in range(60):
+        signs = generator.integers(-1, 2, 30)
+        corner = [
+            Injection(site.bus, site.phases, float(sign * (limit.import_w if sign > 0 else limit.export_w)))
+            for site, limit, sign in zip(sites, limits, signs, strict=True)
+        ]
+        assert criteria.holds(circuit.solve(corner), base), signs
 
 
 def test_the_rule_of_the_element_that_binds_is_used(circuit: Circuit, elements: tuple[str, ...]) -> None:
