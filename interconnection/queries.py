@@ -74,7 +74,8 @@ def permitted_sites(sites: list[str]) -> set[str]:
 def studies(user: Any) -> QuerySet[Study]:
     """Return the studies that a user may see, newest first, without the bulk of their answers."""
     rows = Study.objects.select_related("application", "version__feeder").defer("result", "version__text")
-    return rows if sees_all(user) else rows.filter(application__applicant=user)
+    own = in_territory(user, "version__feeder") if sees_all(user) else Q(application__applicant=user)
+    return rows.filter(own)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from derms.sandbox.study_pool import run_study
 from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services import constraints
 from interconnection.services.applications import move
+from interconnection.services.audit import record
 from interconnection.study_models import StudySlice
 from interconnection.upgrades import upgrade_avoided
 
@@ -117,6 +118,8 @@ def finish(study: Study, result: StudyResult) -> Study:
             finished=timezone.now(),
         )
         constraints.store(study, answer)
+        if study.application is not None:
+            record("study_done", actor="engine", application=study.application, after={"study": study.pk})
     StudySlice.objects.filter(study=study).delete()  # the answer holds them now
     study.refresh_from_db()
     return study
