@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 
 from interconnection.rule_packs import Calendar
 
@@ -57,13 +58,19 @@ def standing(
 
 def holidays_of(calendar: Calendar) -> Container[date]:
     """Return a calendar's holidays as something that a date may be in: the country's, added ones, without some."""
-    import holidays
-
     return _Days(
-        holidays.country_holidays(calendar.country, subdiv=calendar.subdivision or None),
+        _public(calendar.country, calendar.subdivision),
         frozenset(date.fromisoformat(day) for day in calendar.extra),
         frozenset(date.fromisoformat(day) for day in calendar.without),
     )
+
+
+@lru_cache(maxsize=16)
+def _public(country: str, subdivision: str) -> Container[date]:
+    """Return a country's holidays; the library works a year out when it is first asked for, and keeps it."""
+    import holidays
+
+    return holidays.country_holidays(country, subdiv=subdivision or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from derms.agreement import Conditions, Terms
@@ -43,7 +43,7 @@ def terms_of(found: dict[str, Any], grids: dict[str, Any]) -> Terms:
     return replace(make_terms(), firm=firm, failsafe=firm, flexible=most, schedule=schedule)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=20, phases=[Phase.explicit, Phase.generate])
 @given(st.integers(1, 2**31), st.floats(0, 0.5), st.sampled_from(STATIC))
 def test_every_static_schedule_stays_below_every_studied_hour_less_the_margin(seed: int, margin: float, kind: str) -> None:
     found = answer(seed)
@@ -59,7 +59,7 @@ def test_every_static_schedule_stays_below_every_studied_hour_less_the_margin(se
     assert offer_check.faults(found, terms_of(found, dict(option.schedule)), kind, margin) == []
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=20, phases=[Phase.explicit, Phase.generate])
 @given(
     st.integers(0, MONTHS - 1), st.integers(0, HOURS - 1), st.sampled_from(SIDES), st.integers(1, 10**6), st.floats(0, 0.5)
 )  # fmt: skip

@@ -50,7 +50,9 @@ ENDS = ((states.DRAFT, 4), (states.SUBMITTED, 10), (states.COMPLETE, 8), (states
         (states.OFFER, 12), (states.ACCEPTED, 8), (states.COMMISSIONING, 5), (states.PERMITTED, 17), (states.SUSPENDED, 2),
         (states.WITHDRAWN, 6), (states.ENDED, 2))  # fmt: skip
 STUDIED_HOURS, SCREEN_HOURS = 288, 24
-COUNTS = (4, 8, 20)
+COUNTS = (20, 40, 8, 12)
+"""Of each charger: one kind of depot for each, so that few studies serve many applications."""
+PLACES_A_FEEDER = 2
 REASONS = ("sold the site", "another site was found", "too late for the season", "the fleet is leased elsewhere")
 
 
@@ -185,10 +187,11 @@ class _Maker:
         feeder = self.chance.choice(list(FEEDERS))
         buses = [bus[0] for bus in self.versions[feeder].description["buses"]
                  if len(bus[1]) == 3 and 1000 < bus[2] < 20_000]  # fmt: skip
-        # A few places on each feeder: depots cluster, and their queues with them.
-        bus = sorted(buses)[:: max(1, len(buses) // 5)][self.chance.randrange(min(5, len(buses)))]
-        make, model, watts, place = self.chance.choice(CHARGERS)
-        count = self.chance.choice(COUNTS)
+        # Two places on each feeder: depots cluster, and their queues with them.
+        places = sorted(buses)[:: max(1, len(buses) // PLACES_A_FEEDER)][:PLACES_A_FEEDER]
+        bus = self.chance.choice(places)
+        which = self.chance.randrange(len(CHARGERS))
+        (make, model, watts, place), count = CHARGERS[which], COUNTS[which]
         kind = "UL 1741 SB" if place == "charger" else "SAE J3072"
         name = f"{self.chance.choice(PLACES)} {self.chance.choice(USES)} {number + 1}"
         vehicle = f"{make if place == 'vehicle' else 'Fleetline'} {self.chance.choice(('Van', 'Bus', 'Truck'))}"
