@@ -74,3 +74,23 @@ class EngineHealth(models.Model):
 
     def __str__(self) -> str:
         return f"{self.ran:%Y-%m-%d %H:%M} {'passed' if self.passed else 'failed'}"
+
+
+class StateTable(models.Model):
+    """What one site may do in one switching state of a feeder model: limits by month and hour, and the certificate."""
+
+    version = models.ForeignKey("interconnection.FeederVersion", models.CASCADE, related_name="state_tables")
+    state = models.SlugField(max_length=40)
+    bus = models.CharField(max_length=64)
+    phases = models.CharField(max_length=8)
+    document = models.JSONField()
+    made = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["state"]
+        constraints = [
+            models.UniqueConstraint(fields=["version", "state", "bus", "phases"], name="one_table_a_state_and_place")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.state}: {self.bus}"

@@ -16,6 +16,7 @@ from derms.grid.opendss import Circuit
 from derms.grid.outlook import outlook
 from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
+from derms.grid.switching_states import SwitchingState, text_of_state
 from derms.grid.what_if import what_if
 from derms.sandbox.capacity_map import capacity_map
 
@@ -58,6 +59,12 @@ def _closing(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dic
     return closing(circuit, StudyRequest.from_dict(arguments["request"]), arguments["worst"])
 
 
+def _state_text(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """A model's text in a switching state, and the buses without supply in it."""
+    found = text_of_state(arguments["text"], SwitchingState.from_dict(arguments["state"]))
+    return {"text": found.text, "dead_buses": list(found.dead_buses)}
+
+
 def _findings(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"findings": list(electrical_findings(circuit))}
 
@@ -72,6 +79,7 @@ CALLS: dict[str, Call] = {
     "study_hours": _study_hours,
     "findings": _findings,
     "closing": _closing,
+    "state_text": _state_text,
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "live_envelope": lambda circuit, arguments, report: live_envelope(circuit, arguments),

@@ -166,7 +166,7 @@ def ieee1729(folder: Path) -> Iterator[Check]:
 def second(folder: Path | None) -> Iterator[Check]:
     """EPRI's own engine on the same feeders: head, losses and voltages within 1 %."""
     origin = "py-dss-interface: EPRI OpenDSS"
-    models = {name: (shipped()[name], None) for name in ("ieee13", "ieee123")}
+    models: dict[str, tuple[Path, Path | None]] = {name: (shipped()[name], None) for name in ("ieee13", "ieee123")}
     if folder is not None:
         models |= {
             name: (folder / path, folder / root) for name, path, root in (

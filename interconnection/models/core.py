@@ -317,4 +317,4 @@ class Event(Frozen):
             audit.append(self.actor, self.action, subject, self.before, self.after)
 
 
-from interconnection.study_models import EngineHealth, StudyLadder, StudyLease, StudySlice  # noqa: E402, F401
+from interconnection.study_models import EngineHealth, StateTable, StudyLadder, StudyLease, StudySlice  # noqa: E402, F401
