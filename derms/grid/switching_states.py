@@ -65,7 +65,8 @@ class SwitchingState:
         unknown = set(raw) - {"name", "opened", "closed", "ties", "description", "thermal_pu"}
         if unknown or "name" not in raw:
             raise InputError(f"a state has name, opened, closed, ties; not {sorted(unknown)}", where="states")
-        plain = {key: tuple(value) if key in ("opened", "closed", "ties") else value for key, value in raw.items()}
+        lists = ("opened", "closed", "ties")
+        plain: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in raw.items()}
         return cls(**plain)
 
 
