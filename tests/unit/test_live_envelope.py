@@ -192,11 +192,14 @@ def test_an_unknown_rule_is_refused(circuit: Circuit, elements: tuple[str, ...])
 
 def test_a_silent_site_keeps_its_reservation(circuit: Circuit, elements: tuple[str, ...]) -> None:
     asked = request(circuit, elements, 498, depot(), other())
-    heard = live(circuit, ask(asked))["granted"]["depot"]["limit"]
-    silent = other(p_w=None, controllable=False, reserved=Limit(400_000, 400_000))
-    answer = live(circuit, ask(replace(asked, sites=(depot(), silent))))["granted"]
-    assert set(answer) == {"depot"}
-    assert answer["depot"]["limit"].import_w <= heard.import_w
+    found = []
+    for reserved in (Limit(0, 0), Limit(60_000, 0), Limit(120_000, 0)):
+        silent = other(p_w=None, controllable=False, reserved=reserved)
+        answer = live(circuit, ask(replace(asked, sites=(depot(), silent))))["granted"]
+        assert set(answer) == {"depot"}, "it gets nothing"
+        found.append(answer["depot"]["limit"].import_w)
+    taken = [found[0] - found[1], found[1] - found[2]]
+    assert taken == pytest.approx([60_000, 60_000], rel=0.1), "watt by watt what it may be doing is kept free"
 
 
 def test_the_same_question_gives_the_same_bytes_in_another_process_whatever_was_asked_before(
