@@ -11,6 +11,7 @@ api_page = csp_update({"style-src": ["'unsafe-inline'"]})(SpectacularSwaggerSpli
 urlpatterns = [
     path("", include("interconnection.urls")),
     path("operations/", include("telemetry.urls")),
+    path("sites/", include("telemetry.portal_urls")),
     path("docs/", include("derms.manual")),
     path("", include("interconnection.accounts.urls")),
     # OAuth2: client credentials in, an opaque token of one hour out. allauth's other grants have no address here.

@@ -39,9 +39,10 @@ ROOMS = (
         (
             Item("Applications", "queue", "q"),
             Item("Studies", "studies", "s"),
+            Item("Sites", "my-sites", "i"),
             Item("Feeders", "feeders", "f"),
             Item("Baseline ledger", "baseline-ledger", "b", UTILITY),
-            Item("Reports", "reports", "r", UTILITY),
+            Item("Reports", "reports", "v", UTILITY),
         ),
     ),
     Room(

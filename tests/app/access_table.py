@@ -132,6 +132,8 @@ ROWS: dict[str, Row] = {
     "approve-offer": Row(post="approver", args=application),
     "accept-offer": Row(post="own", args=application),
     "study-progress": Row(get="own utility", args=study, status=200),
+    "my-sites": Row(get="signed-in", status=200),
+    "my-site": Row(get="own utility", args=site, status=200),
     "reports": Row(get="utility", status=200),
     "reports-csv": Row(get="utility", status=200),
     "baseline-ledger": Row(get="utility", status=200),
