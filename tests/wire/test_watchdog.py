@@ -47,7 +47,10 @@ def start(state: Path, *command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "manage.py", *command], cwd=ROOT, env=env, stderr=subprocess.DEVNULL)
 
 
-def test_killed_and_frozen_processes_are_seen_and_a_dead_watchdog_is_itself_not_controlling(state: Path) -> None:
+def test_killed_and_frozen_processes_are_seen_and_a_dead_watchdog_is_itself_not_controlling(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "OLDEST_VERDICT_S", 3.0)
     assert progress.watchdog_says().verdict.state == "not controlling"
     worker = start(state, "shell", "-v", "0", "-c", WORKER)
     watchdog = start(state, "watchdog", "--expect", "control-ieee123")
