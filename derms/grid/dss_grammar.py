@@ -93,7 +93,8 @@ class Source:
         # A converter in use at utilities leaves a NUL at some line ends; anywhere else it marks a binary.
         data = re.sub(rb"\x00+(?=\r?\n|$)", b"", path.read_bytes())
         if data.startswith(BINARY) or b"\x00" in data:
-            raise ModelRefused(f"{path.name} is a binary", where=where, remedy="A model is text only.")
+            line = data[: max(data.find(b"\x00"), 0)].count(b"\n") + 1
+            raise ModelRefused(f"{path.name} is a binary", where=f"{path.name}:{line}", remedy="A model is text only.")
         try:
             return data.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -197,6 +198,8 @@ def plain(value: str, place: Place) -> str:
         )
     if re.search(r"(?i)(?<![A-Za-z])file\s*=", value):
         raise ModelRefused("a value names a file", where=str(place), remedy="Only load shapes may read numbers.")
+    if "=" in value:
+        raise ModelRefused("a value holds another assignment", where=str(place), remedy="One property, one value.")
     for word in re.split(r"[\s,|]+", value):
         if re.fullmatch(r"(?i)[+-]?(nan|inf|infinity)", word):
             raise ModelRefused(f"{word!r} is not a number", where=str(place), remedy="Give a finite number.")
