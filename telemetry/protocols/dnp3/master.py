@@ -22,6 +22,7 @@ from telemetry.protocols.dnp3.dialect import OURS, Dialect
 LOG = logging.getLogger(__name__)
 PROJECT = Path(__file__).resolve().parents[3]
 GRACE_S = 2.0
+ADD_S = 30.0  # thousands of associations open at once when a process starts
 RESTART_S = (0.2, 1.0, 2.0, 5.0, 15.0)
 LONG_LIFE_S = 60.0
 STACKS = {
@@ -65,7 +66,7 @@ class Dnp3Master:
         request = {"do": "add", "site": name, "host": host, "port": port, "timeout_ms": int(self.timeout_s * 1000),
                    "poll": dialect.poll}  # fmt: skip
         self._known[name] = request
-        await self.ask(request)
+        await self.ask(request, timeout_s=ADD_S)
         return Dnp3Site(self, name, clock, failsafe, dialect)
 
     async def remove(self, name: str) -> None:
