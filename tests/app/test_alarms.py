@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 
 from derms.clock import VirtualClock
 from derms.errors import Conflict, InputError
@@ -59,6 +60,16 @@ def test_the_journal_is_append_only() -> None:
         event.save()
     with pytest.raises(Conflict):
         event.delete()
+
+
+@pytest.mark.django_db
+def test_on_postgresql_the_database_itself_keeps_the_journal() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("the trigger is PostgreSQL's: run with DATABASE_URL")
+    raise_("a")
+    for change in (lambda rows: rows.update(actor="nobody"), lambda rows: rows._raw_delete("default")):
+        with pytest.raises(DatabaseError, match="append-only"), transaction.atomic():
+            change(AlarmEvent.objects.all())
 
 
 @pytest.mark.django_db
