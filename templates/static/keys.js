@@ -63,3 +63,11 @@ fold?.addEventListener("click", () => {
 });
 // A table in a closed fold belongs on paper too.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold_) => { fold_.open = true; }));
+// What scrolls must be reachable by the keyboard (WCAG 2.1.1).
+const reach = () => document.querySelectorAll(".scroll").forEach((box) => {
+  const scrolls = box.scrollWidth > box.clientWidth + 1 || box.scrollHeight > box.clientHeight + 1;
+  if (scrolls && !box.hasAttribute("tabindex") && !box.querySelector("a[href], button, input, select, summary, [tabindex]")) box.tabIndex = 0;
+});
+addEventListener("load", reach);
+addEventListener("resize", reach);
+document.body.addEventListener("htmx:afterSwap", reach);
