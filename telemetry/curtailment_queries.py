@@ -1,45 +1,42 @@
-"""What was really curtailed, out of the grants: for how long each site had less than its agreement's flexible import."""
+"""What was really curtailed, out of the grants: how long each site had less than its flexible import."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 
+from derms.limits import Limit
 from interconnection.models import Agreement
 from interconnection.reports import Measured
+from telemetry.curtailment import HOUR_S, Lent, pieces
 from telemetry.models import GrantRow
 
-REFUSED = ("refused", "lost")
-"""Outcomes of grants that the site never obeyed."""
+TAKEN = "acknowledged"
+"""The outcome of a grant that the site took."""
 
 
 def measured(start: datetime, end: datetime) -> dict[str, Measured]:
     """Return each agreed site's limited hours between two moments (aware); a site without grants is left out."""
-    flexible = {row.site: row.terms.flexible.import_w for row in Agreement.objects.all()}
+    terms = {row.site: row.terms for row in Agreement.objects.all()}
     rows = (
-        GrantRow.objects.filter(site__in=flexible, at__gte=start, at__lt=end)
-        .exclude(outcome__in=REFUSED)
+        GrantRow.objects.filter(site__in=terms, at__gte=start, at__lt=end, outcome=TAKEN)
         .order_by("site", "at", "id")
-        .values_list("site", "at", "ttl_s", "import_w")
+        .values_list("site", "at", "ttl_s", "import_w", "export_w")
     )
-    by_site: dict[str, list[tuple[datetime, float, int]]] = {}
-    for site, at, ttl_s, import_w in rows.iterator(chunk_size=5000):
-        by_site.setdefault(site, []).append((at, ttl_s, import_w))
-    return {site: of_grants(grants, flexible[site], end) for site, grants in by_site.items()}
+    by_site: dict[str, list[Lent]] = {}
+    for site, at, ttl_s, import_w, export_w in rows.iterator(chunk_size=5000):
+        by_site.setdefault(site, []).append(Lent(at, ttl_s, Limit(import_w, export_w)))
+    return {site: of_grants(lent, terms[site].failsafe, terms[site].flexible, end) for site, lent in by_site.items()}
 
 
-def of_grants(grants: Iterable[tuple[datetime, float, int]], flexible_w: int, end: datetime) -> Measured:
-    """Return what a site's grants (time, time to live in s, import limit in W, rising) mean against its flexible limit.
-
-    A grant counts until the next one, or until it is over; the time between is the site's failsafe and no grant of ours.
-    """
-    listed = list(grants)
+def of_grants(lent: Sequence[Lent], failsafe: Limit, flexible: Limit, end: datetime) -> Measured:
+    """Return what grants (rising in time) mean from the first one on; between them the failsafe limit holds."""
     covered = limited = lost = 0.0
-    for place, (at, ttl_s, import_w) in enumerate(listed):
-        until = min(at + timedelta(seconds=ttl_s), listed[place + 1][0] if place + 1 < len(listed) else end, end)
-        seconds = max(0.0, (until - at).total_seconds())
+    for begin, finish, limit in pieces(lent, failsafe, lent[0].at, end):
+        seconds = (finish - begin).total_seconds()
         covered += seconds
-        if import_w < flexible_w:
+        if limit.import_w < flexible.import_w:
             limited += seconds
-            lost += seconds * (1.0 - import_w / flexible_w)
-    return Measured(limited / 3600, covered / 3600, round(100.0 * lost / covered, 3) if covered else 0.0)
+            lost += seconds * (1.0 - limit.import_w / flexible.import_w)
+    share = 100.0 * lost / covered if covered else 0.0
+    return Measured(limited / HOUR_S, covered / HOUR_S, round(share, 3))

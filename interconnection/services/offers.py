@@ -19,6 +19,7 @@ from interconnection import states
 from interconnection.models import Agreement, Application, Offer, Study
 from interconnection.offer_check import faults
 from interconnection.offer_options import STATIC_MARGIN
+from interconnection.services import joint_check
 from interconnection.services.applications import move
 from interconnection.services.audit import record
 
@@ -76,7 +77,8 @@ def prepare_offer(
     """Store an offer for a second person to look at; raises Conflict when one is open or waits already.
 
     `conditional_on`: an application ahead that must not be connected for this one to hold. Raises InputError when the
-    study is another application's, or for the first fault of `offer_check.faults`: nothing is above what was studied.
+    study is another application's, or for the first fault of `offer_check.faults`: nothing is above what was studied;
+    Conflict when it and the agreements on the feeder cannot all be at their failsafe limits (`joint_check`).
     """
     if study.application_id != application.pk:
         raise InputError("the study belongs to another application", where="study")
@@ -85,9 +87,12 @@ def prepare_offer(
             f"an application in state '{application.state}' gets no offer", where="state", remedy="Study it first."
         )
     inverter = study.request.get("inverter", "unity")
-    found = faults(json.loads(study.result), terms, kind, margin, inverter=inverter)
+    answer = json.loads(study.result)
+    found = faults(answer, terms, kind, margin, inverter=inverter)
     if found:
         raise InputError(found[0].what, where=found[0].where, remedy=found[0].remedy)
+    worst = {answer[f"binding_{side}"]["hour"] for side in ("import", "export")}
+    joint_check.check(study.version, terms, joint_check.others(study.version), worst)
     if conditional_on is not None:
         terms = _conditional(application, terms, conditional_on)
     try:

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from derms.errors import Conflict, InputError
-from derms.limits import Limit
+from derms.limits import NOTHING, Limit
 from interconnection.models import Application, FeederVersion, Study
 from interconnection.services import commissioning
 from interconnection.services.applications import act, file_application, submit
 from interconnection.services.commissioning import Result, Step
 from interconnection.services.offers import accept_offer, approve_offer, draft_terms, prepare_offer
+from interconnection.services.studies import build_request, order_study
 from tests.app.conftest import ask
 
 STARTS = date(2026, 1, 1)
@@ -39,6 +40,26 @@ def test_a_conditional_offer_holds_back_the_permission_while_the_other_may_conne
         commissioning.permit(application, by=people["engineer"], now=now)
     act(other, "withdraw", by=people["other"])
     commissioning.permit(application, by=people["engineer"], now=now)
+
+
+def test_two_that_are_safe_alone_are_not_promised_together(
+    application: Application, studied: Study, people: dict[str, Any], version: FeederVersion
+) -> None:
+    application.refresh_from_db()
+    terms = draft_terms(application, studied, starts=STARTS, ends=None)
+    offer = prepare_offer(application, studied, terms, engineer=people["engineer"])
+    accept_offer(approve_offer(offer, approver=people["approver"]), applicant=people["applicant"], typed_name="Ada")
+    second = submit(file_application(ask(name="Beside"), applicant=people["other"]), actor="other")
+    request = build_request(version, "671", (1, 2, 3), second.import_w, second.export_w, hours=48)
+    study = order_study(version, request, actor="engineer", application=second)
+    Study.objects.filter(pk=study.pk).update(status=Study.DONE, result=studied.result)
+    study.refresh_from_db()
+    second.refresh_from_db()
+    same = draft_terms(second, study, starts=STARTS, ends=None)
+    with pytest.raises(Conflict, match="at their failsafe limits") as refused:
+        prepare_offer(second, study, same, engineer=people["engineer"])
+    assert "Lower this offer" in refused.value.remedy
+    prepare_offer(second, study, replace(same, firm=NOTHING, failsafe=NOTHING), engineer=people["engineer"])
 
 
 def test_no_service_offers_more_than_was_studied(application: Application, studied: Study, people: dict[str, Any]) -> None:

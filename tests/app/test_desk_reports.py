@@ -12,12 +12,14 @@ from django.core.management import call_command
 from hypothesis import given
 from hypothesis import strategies as st
 
+from derms.limits import NOTHING, Limit
 from interconnection import csv_table, ledger, queries, reports, states
 from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services import commissioning
 from interconnection.services.commissioning import Result, Step
 from interconnection.services.day import turn
 from interconnection.services.offers import accept_offer, approve_offer, draft_terms, prepare_offer
+from telemetry.curtailment import Lent
 from telemetry.curtailment_queries import of_grants
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -85,20 +87,22 @@ def test_curtailment_against_estimate_and_cap(permitted: Application) -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 600), st.integers(1, 900), st.integers(0, 1000)), min_size=1, max_size=30))
 def test_measured_hours_never_exceed_the_time_that_passed(steps: list[tuple[int, int, int]]) -> None:
-    at, grants = NOW, []
+    at, lent = NOW, []
     for gap, ttl, watts in steps:
-        grants.append((at, float(ttl), watts))
+        lent.append(Lent(at, float(ttl), Limit(watts, 0)))
         at += timedelta(seconds=gap)
-    found = of_grants(grants, 1000, at)
-    assert 0 <= found.limited_hours <= found.of_hours <= (at - NOW).total_seconds() / 3600 + 1e-9
+    found = of_grants(lent, NOTHING, Limit(1000, 0), at)
+    assert 0 <= found.limited_hours <= found.of_hours + 1e-9
+    assert found.of_hours == pytest.approx((at - NOW).total_seconds() / 3600)
     assert 0 <= found.energy_percent <= 100
 
 
-def test_grants_are_counted_until_the_next_or_their_end() -> None:
-    grants = [(NOW, 60.0, 500), (NOW + timedelta(seconds=30), 60.0, 1000), (NOW + timedelta(seconds=300), 60.0, 0)]
-    found = of_grants(grants, 1000, NOW + timedelta(seconds=320))
-    assert found.of_hours * 3600 == pytest.approx(30 + 60 + 20)
-    assert found.limited_hours * 3600 == pytest.approx(30 + 20)
+def test_between_grants_the_failsafe_counts() -> None:
+    lent = [Lent(NOW, 60.0, Limit(500, 0)), Lent(NOW + timedelta(seconds=30), 60.0, Limit(1000, 0))]
+    found = of_grants(lent, Limit(200, 0), Limit(1000, 0), NOW + timedelta(seconds=100))
+    assert found.of_hours * 3600 == pytest.approx(100)
+    assert found.limited_hours * 3600 == pytest.approx(30 + 10)
+    assert found.energy_percent == pytest.approx(100 * (30 * 0.5 + 10 * 0.8) / 100)
 
 
 def test_the_ledger_names_what_the_feeder_breaks_and_which_ratings_are_defaults(

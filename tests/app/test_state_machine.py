@@ -37,7 +37,7 @@ HOURS = [month * 730 + hour for month in range(12) for hour in range(24)]
 ANSWER = {
     "import_kw": 4000.0, "export_kw": 3000.0, "firm_import_kw": 900.0, "firm_export_kw": 700.0,
     "flexible_import_kw": 4000.0, "flexible_export_kw": 3000.0, "limited_hours_import": 3, "hours": len(HOURS),
-    "limited_energy_percent_import": 1.0,
+    "limited_energy_percent_import": 1.0, "binding_import": {"hour": 0}, "binding_export": {"hour": 0},
     "hourly": {"hour": HOURS, "import_kw": [900.0] * len(HOURS), "export_kw": [700.0] * len(HOURS)},
 }  # fmt: skip
 PEOPLE: dict[str, Any] = {}

@@ -69,7 +69,9 @@ def offered() -> None:
     assert version is not None
     request = build_request(version, filed.bus, (1, 2, 3), filed.import_w, filed.export_w, hours=24)
     study = perform(order_study(version, request, actor="engineer", application=filed).pk, workers=1)
-    terms = draft_terms(filed, study, starts=filed.wanted, ends=None)
+    drawn = draft_terms(filed, study, starts=filed.wanted, ends=None)
+    # Whatever is agreed beside it: a study looks at one site, and no offer is made that could not hold beside the others.
+    terms = replace(drawn, firm=Limit(0, 0), failsafe=Limit(0, 0))
     issue_offer(filed, study, terms, engineer=user(username="engineer"), approver=user(username="approver"))
 
 

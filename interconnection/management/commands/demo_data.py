@@ -53,6 +53,7 @@ STUDIED_HOURS, SCREEN_HOURS = 288, 24
 COUNTS = (20, 40, 8, 12)
 """Of each charger: one kind of depot for each, so that few studies serve many applications."""
 PLACES_A_FEEDER = 2
+FIRM_SHARE = 0.01
 REASONS = ("sold the site", "another site was found", "too late for the season", "the fleet is leased elsewhere")
 
 
@@ -154,6 +155,9 @@ class _Maker:
     def _offer(self, application: Application, study: Study, ends: str, moment: datetime, engineer: Any) -> None:
         with _at(moment := self._later(moment, 10)):
             terms = draft_terms(application, study, starts=application.wanted, ends=None)
+            # Dozens share a feeder here: each gets a small part of what a study of it alone found firm.
+            small = terms.firm.scaled(FIRM_SHARE)
+            terms = replace(terms, firm=small, failsafe=small)
             offer = prepare_offer(application, study, terms, engineer=engineer,
                                   valid_until=clocks.local_day(self.now) + timedelta(days=30))  # fmt: skip
             approve_offer(offer, approver=self.chance.choice(self.approvers))

@@ -1,0 +1,53 @@
+"""Before an offer is made: may it and all agreements on the feeder be at their failsafe limits together?
+
+A study looks at one site. What several promise together is certified for every hour before the control room publishes;
+here a few hours are looked at, so that nobody signs what could never be certified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from derms.agreement import Terms
+from derms.errors import Conflict
+from derms.sandbox.warm_children import CHILDREN
+from interconnection.models import Agreement, FeederVersion
+from interconnection.states import COMMITTED
+
+HOURS = 24
+"""Spread over the year, beside the hours in which the study found its own limits."""
+CALL_S = 120.0
+
+
+def others(version: FeederVersion) -> list[Terms]:
+    """Return the terms of the agreements that hold on a feeder."""
+    rows = Agreement.objects.filter(
+        offer__application__feeder=version.feeder, offer__application__state__in=COMMITTED
+    ).order_by("accepted", "pk")
+    return [row.terms for row in rows]
+
+
+def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_hours: Iterable[int]) -> None:
+    """Raise Conflict when the new terms and those agreed break a criterion together, all at their failsafe limits.
+
+    `worst_hours`: the study hours in which the study found this site's own firm limits.
+    """
+    if not agreed:
+        return
+    everybody = [*agreed, terms]
+    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in everybody]
+    places = [[item.bus, list(item.phases), max(1.0, 0.1 * max(item.flexible.import_w, item.flexible.export_w))]
+              for item in everybody]  # fmt: skip
+    elements = CHILDREN.call(version.sha256, version.text, "participants", {"sites": places}, timeout_s=CALL_S)["elements"]
+    available = int(version.description["hours"])
+    count = min(HOURS, available)
+    hours = {place * available // count for place in range(count)} | {hour % available for hour in worst_hours}
+    asked = {"sites": sites, "elements": elements, "hours": sorted(hours)}
+    found = CHILDREN.call(version.sha256, version.text, "certificate", asked, timeout_s=CALL_S)
+    if not found["holds"]:
+        raise Conflict(
+            f"with the {len(agreed)} agreements on this feeder, all at their failsafe limits: {found['criterion']} at "
+            f"{found['element']} ({found['side']}, hour {found['hour']})",
+            where="failsafe",
+            remedy="Lower this offer's firm and failsafe limits: the study looked at this site alone.",
+        )
