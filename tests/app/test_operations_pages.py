@@ -87,7 +87,7 @@ def test_a_verdict_that_grew_old_is_itself_not_controlling(people: dict[str, Any
     path = progress.verdict_path()
     raw = json.loads(path.read_text())
     path.write_text(json.dumps(raw | {"monotonic": time.monotonic() - 9}))
-    assert "the watchdog is silent for 9 s" in signed_in(people).get(reverse("queue")).content.decode()
+    assert "NOT CONTROLLING: the watchdog is silent for" in signed_in(people).get(reverse("queue")).content.decode()
 
 
 def test_the_list_of_feeders_says_what_is_abnormal(people: dict[str, Any]) -> None:
