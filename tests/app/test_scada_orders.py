@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -11,7 +13,9 @@ from hypothesis import strategies as st
 
 from derms.clock import VirtualClock
 from derms.errors import Conflict, InputError, NotFound
-from telemetry import scada_services
+from telemetry import progress, scada_services
+from telemetry.control.watch import Verdict
+from telemetry.management.commands import scada
 from telemetry.order_models import OperatorOrder
 from telemetry.protocols.dnp3 import scada_points as p
 from telemetry.scada_models import ScadaSlot
@@ -102,3 +106,15 @@ def test_an_unknown_site_or_side_is_refused_and_stores_nothing(desk: DatabaseDes
 def test_the_heartbeat_is_the_watchdogs_count(desk: DatabaseDesk) -> None:
     assert (desk.house().controlling, desk.house().heartbeat) == (True, 7)
     assert scada_services.DatabaseDesk(desk._clock, lambda: (False, 8)).house().controlling is False
+
+
+@pytest.mark.parametrize(
+    ("state", "beats"), [("controlling", True), ("degraded", True), ("not controlling", False), ("idle", False)]
+)
+def test_the_heartbeat_goes_on_while_limits_are_under_control_whatever_else_is_dead(
+    state: str, beats: bool, settings: Any, tmp_path: Path
+) -> None:
+    settings.STATE_DIR = tmp_path
+    assert scada._watchdog() == (False, 0), "no watchdog, no heartbeat"
+    progress.publish(Verdict(state, "", ()), 41)
+    assert scada._watchdog() == (beats, 41)
