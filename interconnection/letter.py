@@ -11,6 +11,7 @@ from typing import Any
 
 from derms.agreement import Terms
 from interconnection import study_page
+from interconnection.charts import MONTHS
 
 TEMPLATE = Path(__file__).resolve().parent.parent / "templates" / "letter" / "offer.typ"
 INVERTER_WORDS = {
@@ -127,7 +128,7 @@ def facts(terms: Terms, answer: dict[str, Any], names: Names, issued: datetime |
         "sentences": sentences(terms),
         "expected": [*expected(terms), f"The connection holds from {terms.starts.isoformat()} {ends}."],
         "limits": [[words, kilowatts(limit.import_w), kilowatts(limit.export_w)] for words, limit in limits],
-        "sides": [_side(side) for side in study_page.sides(answer)],
+        "sides": [*_schedule(terms), *(_side(side) for side in study_page.sides(answer))],
         "avoided": _avoided(answer),
         "sha256": terms.sha256(),
         "evidence": [
@@ -150,6 +151,28 @@ def pdf(terms: Terms, answer: dict[str, Any], names: Names, issued: datetime | N
     )  # fmt: skip
     assert isinstance(made, bytes)
     return made
+
+
+def _schedule(terms: Terms) -> list[dict[str, Any]]:
+    """Return the signed schedule of both sides as tables; none where the terms have none."""
+    found = []
+    for side in ("import", "export") if terms.schedule else ():
+        most = getattr(terms.flexible, f"{side}_w") or 1
+        rows = [
+            {
+                "name": month,
+                "cells": [
+                    {"kw": kilowatts(getattr(cell, f"{side}_w")), "share": getattr(cell, f"{side}_w") / most, "binding": ""}
+                    for cell in row
+                ],
+            }
+            for month, row in zip(MONTHS, terms.schedule, strict=True)
+        ]
+        title = f"The signed schedule, {side}: the most by month and hour of day ({terms.schedule_zone} time)"
+        found.append(
+            {"title": title, "rows": rows, "binding": "", "note": "The site stays within it whatever it is sent, in kW."}
+        )
+    return found
 
 
 def _side(side: study_page.Side) -> dict[str, Any]:

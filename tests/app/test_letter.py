@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from pypdf import PdfReader
@@ -32,6 +33,18 @@ def test_the_letter_is_tagged_repeatable_and_carries_the_signed_terms(studied: S
     for words in (letter.kilowatts(terms.firm.import_w), letter.kilowatts(terms.failsafe.export_w), terms.sha256()[:16]):
         assert words in text
     assert "yes, if" in text
+
+
+def test_a_signed_schedule_is_printed_cell_by_cell(studied: Study) -> None:
+    assert studied.application is not None
+    plain = draft_terms(studied.application, studied, starts=date(2027, 1, 1), ends=None)
+    odd = replace(plain.flexible, import_w=plain.flexible.import_w - 123_400)
+    row = (odd, *([plain.flexible] * 23))
+    terms = replace(plain, schedule=(row, *([(plain.flexible,) * 24] * 11)))
+    read = PdfReader(io.BytesIO(letter.pdf(terms, json.loads(studied.result), NAMES, NOW)))
+    text = " ".join(page.extract_text() for page in read.pages)
+    assert "The signed schedule, import" in text and "The signed schedule, export" in text
+    assert letter.kilowatts(odd.import_w) in text
 
 
 def test_kilowatts_in_words_never_promise_more_than_the_watts() -> None:
