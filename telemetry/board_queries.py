@@ -133,7 +133,6 @@ def site(feeder: str, name: str, now: datetime) -> dict[str, Any] | None:
         "evidence": queries.evidence(feeder, name, 5),
         "orders": [order for order in order_queries.in_force(feeder, now) if order.site in ("", name)],
         "waiting": [order for order in order_queries.waiting(feeder) if order.site in ("", name)],
-        "history": order_queries.history(feeder, name, 10),
         "mode": order_queries.mode(feeder),
         "alarms": [
             alarm for alarm in alarm_queries.listed(alarm_queries.Filter(feeder=feeder), now) if alarm["subject"] == name

@@ -11,7 +11,7 @@ from django.db.models import Max
 
 from telemetry.control.orders import TRIP
 from telemetry.cycle_models import EvidenceRow, LadderRow
-from telemetry.models import CycleRow, GrantRow, HeadMeasurement, SiteEndpoint
+from telemetry.models import CycleRow, HeadMeasurement, SiteEndpoint
 from telemetry.order_models import OperatorOrder
 
 STALE_S = 30.0
@@ -58,17 +58,6 @@ def endpoints(sites: list[str]) -> dict[str, SiteEndpoint]:
 def head(feeder: str) -> HeadMeasurement | None:
     """Return the newest head measurement of a feeder."""
     return HeadMeasurement.objects.filter(feeder=feeder).first()
-
-
-def trend(feeder: str, site: str, count: int = 360) -> list[tuple[datetime, dict[str, Any]]]:
-    """Return a site's entries of the last cycles, oldest first."""
-    rows = list(CycleRow.objects.filter(feeder=feeder)[:count])[::-1]
-    return [(row.at, item) for row in rows for item in row.board["sites"] if item["site"] == site]
-
-
-def grants(site: str, count: int = 50) -> list[GrantRow]:
-    """Return a site's newest grants."""
-    return list(GrantRow.objects.filter(site=site)[:count])
 
 
 @dataclass(frozen=True, slots=True)
