@@ -287,7 +287,8 @@ class MeterStream(models.Model):
 class MeterValue(models.Model):
     """One reading as it came: the raw value; unit and multiplier stand in its stream."""
 
-    stream = models.ForeignKey(MeterStream, models.CASCADE, related_name="values")
+    # The constraint below is led by the stream: an index of its own would be written for nothing.
+    stream = models.ForeignKey(MeterStream, models.CASCADE, related_name="values", db_index=False)
     start = models.BigIntegerField()
     duration = models.BigIntegerField(default=0)
     value = models.BigIntegerField()
