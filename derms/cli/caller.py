@@ -86,7 +86,8 @@ class Caller:
     ) -> tuple[Any, Any]:  # fmt: skip
         """Return the document and the headers; raises Failed with what, where and what to do."""
         address = self.url.rstrip("/") + (path if path.startswith("/api/") else f"/api/v1/{path}")
-        head = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"} | (headers or {})
+        signed = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        head = signed | {"Accept": "application/json"} | (headers or {})
         extra: dict[str, Any] = {"data": raw} if raw is not None else ({"json": body} if body is not None else {})
         for last in (False, True):
             try:

@@ -26,12 +26,26 @@ MOST_PAUSE_S = 10.0
 @app.command()
 def login(url: Annotated[str, typer.Argument(help="For example https://headroom.example.org")]) -> None:
     """Keep an address and a token (asked for, or from standard input), and check that they work."""
-    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
-        raise Failed("A token goes over https only (http is for this machine).")
+    _https(url)
     token = typer.prompt("Token", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().strip()
     caller = Caller(url, token)
     me = caller.get("me/")
     typer.echo(f"Signed in as {me['user']} ({', '.join(me['roles']) or 'no role'}); kept in {caller.keep()}.")
+
+
+@app.command()
+def register(url: str, username: str) -> None:
+    """Make an account as an applicant, where the utility allows it, and keep its first token."""
+    _https(url)
+    password = typer.prompt("Password", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    body = {"username": username, "password": password}
+    made = Caller(url, "").call("POST", "registrations/", body=body)[0]
+    typer.echo(f"Registered as {made['user']}; token kept in {Caller(url, made['token']).keep()} until {made['expires']}.")
+
+
+def _https(url: str) -> None:
+    if not url.startswith(("https://", "http://127.0.0.1", "http://localhost", "http://[::1]")):
+        raise Failed("A token goes over https only (http is for this machine).")
 
 
 @app.command()

@@ -11,8 +11,10 @@ from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from allauth.idp.oidc.models import Client, Token
 from allauth.mfa.models import Authenticator
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -116,14 +118,7 @@ def _client(owner: Any, client_id: str) -> Client:
 def make_person(actor: Any, username: str, email: str, wanted: list[str]) -> tuple[Any, str]:
     """Make an account without a password; the second value is the address where its owner sets one, valid three days."""
     users = get_user_model().objects
-    try:
-        UnicodeUsernameValidator()(username)
-    except ValidationError as error:
-        raise InputError(
-            "this is not a user name", where="username", remedy="Letters, digits and @ . + - _ only."
-        ) from error
-    if users.filter(username__iexact=username).exists():
-        raise Conflict(f"the name {username!r} is taken", where="username", remedy="Choose another.")
+    _check_name(username)
     with transaction.atomic():
         user = users.create_user(username, email=email or None)
         user.set_unusable_password()
@@ -131,6 +126,33 @@ def make_person(actor: Any, username: str, email: str, wanted: list[str]) -> tup
         _note(actor, "person_made", {"user": user.pk, "name": username})
         set_roles(actor, user, wanted)
     return user, password_link(user)
+
+
+def register(username: str, email: str, password: str) -> Any:
+    """Make an account with a password and the role of applicant; raises InputError for a weak password or a bad name."""
+    users = get_user_model()
+    _check_name(username)
+    try:
+        validate_password(password, users(username=username, email=email))
+    except ValidationError as error:
+        raise InputError(" ".join(error.messages), where="password", remedy="Choose a longer, rarer one.") from error
+    with transaction.atomic():
+        user = users.objects.create_user(username, email=email or None, password=password)
+        user.groups.add(Group.objects.get_or_create(name=roles.APPLICANT)[0])
+        _note(user, "person_registered", {"user": user.pk, "name": username})
+    return user
+
+
+def _check_name(username: str) -> None:
+    try:
+        UnicodeUsernameValidator()(username)
+    except ValidationError as error:
+        raise InputError(
+            "this is not a user name", where="username", remedy="Letters, digits and @ . + - _ only."
+        ) from error
+    reserved = username.lower() in settings.ACCOUNT_USERNAME_BLACKLIST
+    if reserved or get_user_model().objects.filter(username__iexact=username).exists():
+        raise Conflict(f"the name {username!r} is taken", where="username", remedy="Choose another.")
 
 
 def password_link(user: Any) -> str:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig
+from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -52,6 +53,9 @@ def handler(error: Exception, context: dict[str, Any]) -> Response | None:
         status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
         pointers = [_entry(error.where, error.what, error.remedy)] if error.where else []
         return problem(status, error.what, detail=str(error), errors=pointers, remedy=error.remedy)
+    if isinstance(error, OperationalError):
+        LOG.error("the database does not answer: %s", type(error).__name__)
+        return problem(503, "the database is busy or away")
     if isinstance(error, RequestDataTooBig):
         return problem(413, "the body is too large")
     response = exception_handler(error, context)

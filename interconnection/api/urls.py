@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from interconnection.api import applications, bulk, feeders, me, offers, studies, webhooks
+from interconnection.api import applications, bulk, feeders, me, offers, registration, studies, webhooks
 
 APPLICATION = "applications/<int:number>/"
 
 urlpatterns = [
+    path("registrations/", registration.Registration.as_view(), name="api-registrations"),
     path("me/", me.Me.as_view(), name="api-me"),
     path("feeders/", feeders.FeederList.as_view(), name="api-feeders"),
     path("feeders/<slug:name>/", feeders.FeederDetail.as_view(), name="api-feeder"),

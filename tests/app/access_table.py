@@ -189,6 +189,7 @@ ROWS: dict[str, Row] = {
         args=lambda world: ["ieee13", "no-such-site"]
     ),  # 404 for all: tests/app/test_control_room.py opens a real one
     # Application API
+    "api-registrations": Row(post="everybody"),
     "api-me": Row(get="signed-in", status=200),
     "api-feeders": Row(get="signed-in", status=200),
     "api-feeder": Row(get="signed-in", args=lambda world: ["ieee13"], status=200),

@@ -36,6 +36,7 @@ PROTOCOL = {
 @pytest.fixture
 def world(offered: Offer, people: dict[str, Any], settings: Any) -> World:
     settings.SANDBOX_FEEDER = "ieee13"
+    settings.OPEN_REGISTRATION, settings.API_CALLS_A_MINUTE = True, 10**9
     made = World(people, offered.application, offered.study, offered)
     owner = people["applicant"]
     asked = InformationRequest.objects.create(

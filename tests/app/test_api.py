@@ -466,6 +466,30 @@ def test_a_feeder_model_by_api_follows_the_one_that_was_seen(people: dict[str, A
     assert (bad.status_code, bad["Content-Type"]) == (422, "application/problem+json")
 
 
+def test_registering_by_api_where_the_utility_allows_it(db: None, settings: Any) -> None:
+    cache.clear()
+    body = {"username": "newdev", "password": "correct-horse-9-battery"}
+    assert post(Client(), "/api/v1/registrations/", body).status_code == 403
+    settings.OPEN_REGISTRATION = True
+    for changes, pointer in (
+        ({"password": "short"}, "/password"),
+        ({"username": "a b"}, "/username"),
+        ({"username": 1}, "/username"),
+    ):
+        refused = post(Client(), "/api/v1/registrations/", body | changes)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    made = post(Client(), "/api/v1/registrations/", body)
+    assert made.status_code == 201
+    me = Client().get("/api/v1/me/", headers={"Authorization": f"Bearer {made.json()['token']}"}).json()
+    assert (me["user"], me["roles"]) == ("newdev", ["applicant"])
+    assert post(Client(), "/api/v1/registrations/", body | {"username": "NewDev"}).status_code == 409
+    assert post(Client(), "/api/v1/registrations/", body | {"username": "admin"}).status_code == 409
+    for _ in range(10):
+        last = post(Client(), "/api/v1/registrations/", body)
+    assert last.status_code == 429
+    cache.clear()
+
+
 def test_what_a_token_opens_is_told_by_me(people: dict[str, Any]) -> None:
     _, value = accounts.make_token(people["auditor"], "s", ["feeders:read"], days=1, now=timezone.now())
     body = Client().get("/api/v1/me/", headers={"Authorization": f"Bearer {value}"}).json()
