@@ -92,6 +92,7 @@ class Session:
         self._wake, self._over = asyncio.Event(), asyncio.Event()
         self._heads = HeadClock(clock)
         self._last: CycleRecord | None = None
+        self._places: dict[str, tuple[str, str, int]] = {}
 
     async def run(self) -> None:
         """Certify, then stand by, then lead; return when told to stop or when the facts changed."""
@@ -220,21 +221,27 @@ class Session:
         """
         assert self.engine is not None
         ports, names = self.engine.ports, [item.site for item in self.facts.terms]
-        permitted = await sync_to_async(permitted_sites)(names)
+        try:
+            permitted = await sync_to_async(permitted_sites)(names)
+            found = await sync_to_async(queries.endpoints)(names)
+        except DatabaseError:
+            LOG.exception("where the sites' wires end could not be read: they stay as they are")
+            return
         for name in [name for name, port in ports.items() if name not in permitted and not isinstance(port, ClosedWire)]:
             port, ports[name] = ports[name], ClosedWire(name, ports[name].protocol)
             await port.close()
-        missing = [
-            item for item in self.facts.terms
-            if item.site in permitted and (item.site not in ports or isinstance(ports[item.site], ClosedWire))
-        ]  # fmt: skip
-        if not missing:
-            return
-        found = await sync_to_async(queries.endpoints)([item.site for item in missing])
-        for item in missing:
+        for item in self.facts.terms:
             place = found.get(item.site)
-            if place is not None:
-                ports[item.site] = await self._open(item, place)
+            if item.site not in permitted or place is None:
+                continue
+            open_now = item.site in ports and not isinstance(ports[item.site], ClosedWire)
+            address = (place.protocol, place.host, place.port)
+            if open_now and self._places.get(item.site) == address:
+                continue
+            if open_now:  # the site moved: its old wire leads nowhere, or to somebody else
+                await ports.pop(item.site).close()
+            ports[item.site] = await self._open(item, place)
+            self._places[item.site] = address
 
     async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:
         protocol, host, port = place.protocol, place.host, place.port
@@ -254,6 +261,7 @@ class Session:
             return
         ports = list(self.engine.ports.values())
         self.engine.ports.clear()
+        self._places.clear()
         for port in ports:
             await port.close()
 
