@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from derms.clock import VirtualClock
@@ -22,7 +23,10 @@ from telemetry.scada_models import ScadaSlot
 from telemetry.scada_services import DatabaseDesk, give_slots, share_out
 from tests.app.scada_seed import seed
 
+no_deadline = hypothesis_settings(deadline=None)  # no time in a test
 
+
+@no_deadline
 @given(st.integers(0, 10**9), st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(0, 10**8), min_size=1))
 def test_a_feeders_limit_is_shared_to_the_watt_and_never_beyond_a_site(total: int, flexible: dict[str, int]) -> None:
     shares = share_out(total, flexible)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from derms.limits import Limit
 from telemetry.commissioning.trace import Sample, Trace, settled_after, steepest_w_per_s
+
+no_deadline = hypothesis_settings(deadline=None)  # no time in a test
 
 LIMIT = Limit(1_000, 500)
 
@@ -23,6 +26,7 @@ def test_settled_counts_from_the_last_time_it_came_inside() -> None:
     assert settled_after(samples(1010), LIMIT, 10.0) == 0.0
 
 
+@no_deadline
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.integers(0, 1_000_000))
 def test_what_has_settled_is_inside_at_the_end(powers: list[float], most: int) -> None:
     limit = Limit(most, most)

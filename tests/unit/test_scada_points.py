@@ -6,12 +6,15 @@ from dataclasses import replace
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from derms.errors import InputError
 from telemetry.protocols.dnp3 import scada_points as p
 from telemetry.protocols.dnp3.quiet import AT_MOST, Sparing
 from telemetry.protocols.dnp3.scada_state import FeederState, Head, House, ScadaLimit, SiteState, values
+
+no_deadline = hypothesis_settings(deadline=None)  # no time in a test
 
 FEEDERS = [p.Subject("north", 0, 2000.0, 1750.0), p.Subject("south", 3, 800.0, 0.0)]
 SITES = [p.Subject("depot", 0, 1500.0, 1500.0), p.Subject("work", 7, 500.0, 250.0), p.Subject("mall", 2, 800.0, 0.0)]
@@ -50,6 +53,7 @@ def test_no_two_points_share_an_index_and_every_output_has_a_mirror_of_its_unit(
             assert point.kind == "BO" or (point.least is not None and point.most is not None), "an output has a range"
 
 
+@no_deadline
 @given(st.sets(st.integers(0, p.MOST_SITES - 1), min_size=1, max_size=20), st.data())
 def test_an_index_depends_on_the_slot_alone_whoever_comes_or_goes(slots: set[int], data: st.DataObject) -> None:
     everyone = [p.Subject(f"s{slot}", slot, 10.0, 10.0) for slot in slots]
@@ -92,11 +96,13 @@ def test_a_feeder_shows_what_the_last_cycle_saw() -> None:
     assert told("p", made).at_ms == 1_000
 
 
+@no_deadline
 @given(st.floats(0, 1e6), st.booleans())
 def test_stale_or_silent_is_never_good_and_keeps_its_last_number(age_s: float, heard: bool) -> None:
     made = house(age_s, (site(heard=heard),))
+    found = values(POINTS, made)
     for point in POINTS:
-        value = values(POINTS, made).get(point.address)
+        value = found.get(point.address)
         if value is None or point.key in ("age", "stale", "heard") or point.scope == p.SYSTEM:
             continue
         ours = point.key in ("failsafe", "limited", "scada_import", "scada_export", "scada_left", "trip")

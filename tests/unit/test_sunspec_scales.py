@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sunspec2.device as sunspec
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from derms.limits import Limit
 from telemetry.protocols.sunspec import codec
 from telemetry.protocols.sunspec.codec import Image, grant_writes, limit_in_force, octets, ratings, reading, words
+
+no_deadline = hypothesis_settings(deadline=None)  # no time in a test
 
 MOST = st.integers(1_000, 30_000)
 
@@ -47,6 +50,7 @@ def obey(device: Image, limit: Limit, failsafe: Limit) -> tuple[Limit | None, di
     return limit_in_force(device, ratings(device)), sent
 
 
+@no_deadline
 @given(st.integers(0, 2), st.integers(-1, 3), st.integers(-2, 0), MOST, MOST, st.floats(0, 1), st.floats(0, 1))
 def test_a_limit_decoded_from_any_vendors_registers_is_within_what_was_granted(
     w: int, wset: int, percent: int, import_raw: int, export_raw: int, one: float, two: float
@@ -62,6 +66,7 @@ def test_a_limit_decoded_from_any_vendors_registers_is_within_what_was_granted(
     assert shown.scaled(two).within(granted)
 
 
+@no_deadline
 @given(st.integers(-1, 3), st.integers(-2, 0))
 def test_parameters_come_before_the_enables_and_carry_the_reversion(wset: int, percent: int) -> None:
     """SunSpec 704: the enables stand at the lowest registers, so they need a write of their own, last."""
