@@ -1,12 +1,13 @@
 # Headroom: every task is one target. `make` alone lists them.
 PYTHON ?= python3.11
 PYTHON312 ?= python3.12
+HOURS ?= 1000
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens simulate chaos format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +54,13 @@ fuzz: setup  ## long campaigns: 100,000 mutated feeder models, 100,000 wounded I
 screens: setup  ## the manual's pictures, taken anew by the browser tests
 	@mkdir -p templates/static/screens
 	@HEADROOM_SCREENS=$(CURDIR)/templates/static/screens $(BIN)/python -m pytest -q tests/browser/test_planning_desk.py
+
+simulate: setup  ## the control room in virtual time under faults: HOURS=1000 by default, planted bugs too; table and JSON
+	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.simulation --hours $(HOURS) --bugs \
+		--json var/simulation.json $(SIMULATE_ARGS)
+
+chaos: setup  ## real faults on real processes for 45 minutes (root, PostgreSQL, iproute2, nftables, faketime); table and JSON
+	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.chaos --json var/chaos.json $(CHAOS_ARGS)
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

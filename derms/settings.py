@@ -283,6 +283,7 @@ RULE_PACKS = env.str("HEADROOM_RULE_PACKS", default="")
 DNP3_STACK = env.str("HEADROOM_DNP3_STACK", default="yadnp3")
 if DNP3_STACK not in ("yadnp3", "py1815"):
     raise ImproperlyConfigured("HEADROOM_DNP3_STACK is yadnp3 or py1815")
+CONTROL = env.json("HEADROOM_CONTROL", default={})  # fields of telemetry.control.settings.ControlSettings by name
 DNP3_PROCESSES = env.int("HEADROOM_DNP3_PROCESSES", default=1)  # master processes; a site stays with one, by its name
 
 LOGIN_URL = "login"

@@ -105,7 +105,7 @@ class Session:
                 self.engine = ControlEngine(
                     feeder=self.feeder, terms=self.facts.terms, ports={}, solver=FeederEnvelopeSolver(model, elements),
                     recorder=recorder, leadership=self.leadership, clock=self.clock,
-                    settings=ControlSettings(cycle_s=self.cycle_s), orders=self.orders,
+                    settings=ControlSettings.tuned(self.cycle_s, settings.CONTROL), orders=self.orders,
                     memory=DatabaseMemory(self.feeder, self.clock), clock_offset=self.leadership.offset_s, documents=True,
                     switching=self.facts.state,
                 )  # fmt: skip

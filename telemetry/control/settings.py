@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from derms.errors import InputError
 from derms.units import finite
@@ -71,6 +72,18 @@ class ControlSettings:
         for name in ("held_margin_factor", "study_margin_factor"):
             if finite(getattr(self, name), where=name) < 1:
                 raise InputError("a worse estimate needs no smaller margin", where=name)
+
+    @classmethod
+    def tuned(cls, cycle_s: float, changes: Mapping[str, object]) -> ControlSettings:
+        """Return the defaults with `changes` by name; raises InputError for an unknown name or what is no number."""
+        known = {item.name for item in fields(cls)}
+        for name, value in changes.items():
+            if name not in known:
+                raise InputError(
+                    f"there is no control setting {name!r}", where=name, remedy=f"One of {', '.join(sorted(known))}."
+                )
+            finite(value, where=name)
+        return cls(**{"cycle_s": cycle_s, **changes})  # type: ignore[arg-type]
 
     def margin_factor(self, level: str) -> float:
         """Return what the margins are multiplied by at a level of estimation ("measured", "held", "study")."""
