@@ -14,9 +14,10 @@ from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reading
 from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
 from telemetry.control.site_book import SiteBook
-from telemetry.control.site_lease import Lease, SiteLease, Verdict
+from telemetry.control.site_lease import Lease, SiteLease
+from telemetry.control.site_lease import Verdict as LeaseVerdict
 from telemetry.control.state import HeadReading
-from telemetry.control.telemetry_quality import HeadWatch
+from telemetry.control.telemetry_quality import MEASURED, NONE, HeadWatch, Verdict
 from telemetry.engine import ControlEngine
 from telemetry.protocols.dnp3 import codec, outstation
 from tests.simulation import processes
@@ -58,7 +59,7 @@ def by_name(name: str) -> Bug:
 def _() -> Iterator[None]:
     offer = SiteLease.offer
 
-    def late(self: SiteLease, limit: Limit, *, stamp: float, now: float, **rest: Any) -> Verdict:
+    def late(self: SiteLease, limit: Limit, *, stamp: float, now: float, **rest: Any) -> LeaseVerdict:
         return offer(self, limit, stamp=now, now=now, **rest)
 
     with patch.object(SiteLease, "offer", late):
@@ -69,7 +70,7 @@ def _() -> Iterator[None]:
 def _() -> Iterator[None]:
     offer = SiteLease.offer
 
-    def unfenced(self: SiteLease, *args: Any, **rest: Any) -> Verdict:
+    def unfenced(self: SiteLease, *args: Any, **rest: Any) -> LeaseVerdict:
         self.order_floor = (-1, -1)
         return offer(self, *args, **rest)
 
@@ -227,15 +228,13 @@ def _() -> Iterator[None]:
         yield
 
 
-@bug("a head measurement that never moves counts as good")
+@bug("every head measurement that is a young number counts as true")
 def _() -> Iterator[None]:
-    with patch.object(HeadWatch, "_frozen", lambda self, head: ""):
-        yield
+    def gullible(self: HeadWatch, head: HeadReading | None, sites_w: Any, now: float) -> Verdict:
+        usable = head is not None and head.usable(now, self._settings.stale_s)
+        return Verdict(MEASURED, head, True) if usable else Verdict(NONE, None, False, "no head")
 
-
-@bug("a head measurement that nothing explains is followed at once")
-def _() -> Iterator[None]:
-    with patch.object(HeadWatch, "_unexplained", lambda self, sample: ""):
+    with patch.object(HeadWatch, "judge", gullible):
         yield
 
 
@@ -245,14 +244,17 @@ def _() -> Iterator[None]:
         yield
 
 
-@bug("a locked site keeps what it was lent")
+@bug("a locked site goes on as before")
 def _() -> Iterator[None]:
-    right = ControlEngine._decide
+    targets, ask = ControlEngine._targets, ControlEngine._ask
 
-    def lenient(self: ControlEngine, envelope: Any, stages: Any, now: float, snapshot: str) -> list[decide.Decision]:
-        return right(self, envelope, {}, now, snapshot)
+    def lenient(self: ControlEngine, envelope: Any, stages: Any, snapshot: str) -> Any:
+        return targets(self, envelope, {}, snapshot)
 
-    with patch.object(ControlEngine, "_decide", lenient):
+    def generous(self: ControlEngine, site: str, now: float) -> Any:
+        return replace(ask(self, site, now), controllable=self.books[site].fresh(now))
+
+    with patch.object(ControlEngine, "_targets", lenient), patch.object(ControlEngine, "_ask", generous):
         yield
 
 
@@ -262,16 +264,15 @@ def _() -> Iterator[None]:
         yield
 
 
-@bug("operators' orders are forgotten while the database does not answer")
+@bug("orders are read once and never again")
 def _() -> Iterator[None]:
     right = ControlEngine._read_orders
 
-    async def forgetful(self: ControlEngine) -> None:
-        await right(self)
-        if not self.orders.known:
-            self.orders = Orders()
+    async def once(self: ControlEngine) -> None:
+        if self.cycles == 0:
+            await right(self)
 
-    with patch.object(ControlEngine, "_read_orders", forgetful):
+    with patch.object(ControlEngine, "_read_orders", once):
         yield
 
 
@@ -314,12 +315,6 @@ def _() -> Iterator[None]:
             self._epoch, self._until = before, until
 
     with patch.object(processes.Leadership, "renew", proud):
-        yield
-
-
-@bug("grants of another epoch at the sites are not looked for")
-def _() -> Iterator[None]:
-    with patch.object(ControlEngine, "_look_for_foreign_grants", lambda self, reading: None):
         yield
 
 

@@ -36,7 +36,7 @@ class SimulatedSite:
         self.tripped_until = 0.0
         self.power_w = self.wish_w = self._shown_w = 0.0
         self.meter = GOOD
-        self.heard: deque[tuple[str, int, int]] = deque(maxlen=14)  # the last controls: about two grants
+        self.heard: deque[tuple[str, int, int]] = deque(maxlen=200)  # the last controls, of many grants
         self.stamped: dict[float, float] = {}  # raw stamp → the true second at which it was given
         self.server = Dnp3SiteServer(self, "127.0.0.1", 0)  # never started: its points are asked in memory
 

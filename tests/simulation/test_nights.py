@@ -17,7 +17,7 @@ def test_invariants_1_to_8_hold_for_50_hours_under_faults_and_the_sites_are_stil
     broken = [item.story() for item in nights if item.violations]
     assert not broken, "\n\n".join(broken)
     assert sum(len(item.journal) for item in nights) > 1000
-    assert sum(item.lent_share for item in nights) / len(nights) > 0.15, "safe by never lending is not what we promise"
+    assert sum(item.lent_share for item in nights) / len(nights) > 0.1, "safe by never lending is not what we promise"
 
 
 def test_without_faults_everything_that_the_network_has_room_for_is_lent() -> None:
