@@ -45,9 +45,7 @@ def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
         form = OfferForm(request.POST, application=application)
         if form.is_valid():
             with told(request):
-                offer_editor.prepare(
-                    application, study, form.edit(), engineer=request.user, zone=settings.DISPLAY_TIME_ZONE
-                )
+                offer_editor.prepare(application, study, form.edit(), engineer=request.user)
                 messages.success(request, "Prepared. Another person issues it: an approver.")
                 return redirect("application", number=number)
     found = offer_editor.options(application, study)
@@ -93,7 +91,7 @@ def check_offer(request: HttpRequest, number: int) -> HttpResponse:
                 (side, offer_options.meaning(answer, side, edit.grids[side])) for side in offer_options.SIDES
                 if answer[f"{side}_kw"]
             ]  # fmt: skip
-            terms = offer_editor.terms_of(application, study, edit, zone=settings.DISPLAY_TIME_ZONE)
+            terms = offer_editor.terms_of(application, study, edit)
             context |= {"terms": terms, "sentences": letter.sentences(terms), "expected": letter.expected(terms)}
             context["static"] = edit.kind in offer_options.STATIC
         except HeadroomError as error:
