@@ -42,7 +42,7 @@ check: setup  ## format, lint, types, import contracts, settings, migrations
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 
 test: setup  ## every test; what is skipped is named at the end, with the reason
-	@$(BIN)/python -m pytest $(TEST_ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
 
 conformance: setup  ## IEEE 2030.5: the 61 server procedures of cactus, a table in var/conformance (needs Python 3.12 and the kit)
 	@PYTHON312=$(PYTHON312) $(BIN)/python tests/conformance/run.py $(CONFORMANCE_ARGS)
