@@ -35,7 +35,8 @@ def operations(request: HttpRequest) -> HttpResponse:
     feeders = board_queries.feeders(now)
     context = {
         "feeders": feeders,
-        "all_well": not any(item["abnormal"] for item in feeders),
+        "all_well": bool(feeders) and not any(item["abnormal"] or item["stale"] for item in feeders),
+        "no_word": not feeders or any(item["stale"] for item in feeders),
         "alarms": alarm_queries.listed(Filter(view="unacknowledged"), now)[:6],
         "now": now,
     }

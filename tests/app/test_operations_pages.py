@@ -387,3 +387,11 @@ def test_the_next_hours_come_from_the_engines_outlook_while_it_is_fresh(people: 
     assert "thermal at line.l3" in signed_in(people).get(reverse("site", args=["ieee123", "depot"])).content.decode()
     assert next_hours.of_site("ieee123", "depot", None, now + timedelta(seconds=901)) is None, "old news is no outlook"
     assert next_hours.of_feeder("ieee123", ["depot"], now) is not None
+
+
+@pytest.mark.django_db
+def test_a_room_that_has_heard_nothing_does_not_say_that_all_is_well(client: Any, people: dict[str, Any]) -> None:
+    client.force_login(people["operator"])
+    page = client.get("/operations/").content.decode()
+    assert "No fresh word from any site" in page
+    assert "every permitted site is heard" not in page
