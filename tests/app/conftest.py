@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from derms.feeders import shipped
@@ -27,6 +28,18 @@ from interconnection.services.studies import build_request, order_study, perform
 def _own_anchor(settings: Any, tmp_path: Path) -> None:
     """Each test has its own database, so its own anchor."""
     settings.AUDIT_ANCHOR = str(tmp_path / "anchor.jsonl")
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_tests_own_transaction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On PostgreSQL Django closes a connection inside a transaction as "not restored": here that is the test's own."""
+    right = BaseDatabaseWrapper.close_if_unusable_or_obsolete
+
+    def close(self: BaseDatabaseWrapper) -> None:
+        if not self.in_atomic_block:
+            right(self)
+
+    monkeypatch.setattr(BaseDatabaseWrapper, "close_if_unusable_or_obsolete", close)
 
 
 MODEL = read_model(shipped()["ieee13"])
