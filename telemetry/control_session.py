@@ -118,7 +118,8 @@ class Session:
             for task in beside:
                 task.cancel()
             await self._close_wires()
-            recorder.close()
+            recorder.close()  # its last rows are written under the epoch that still leads
+            await sync_to_async(self.leadership.release, thread_sensitive=False)()
 
     async def _lead(self) -> None:
         await self.leadership.keep(self._over)

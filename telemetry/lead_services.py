@@ -46,10 +46,13 @@ def take_lead(feeder: str, holder: str, *, floor: int = 0) -> int | None:
     A conditional UPDATE decides: of two engines one wins, and each leadership has a higher epoch than any before it,
     and than `floor`: the highest that a site reports, after an old backup was restored.
     """
-    if not LeaderLease.objects.filter(feeder=feeder).exists():
+    free = Q(expires__lte=Now()) | Q(expires__gt=Now() + _IMPOSSIBLE)
+    row = LeaderLease.objects.filter(feeder=feeder)
+    if not row.exists():
         LeaderLease.objects.get_or_create(feeder=feeder, defaults={"expires": Now(), "holder": "", "epoch": 0})
+    elif not row.filter(free).exists():  # reading alone: a standby must not queue for SQLite's one writer's lock
+        return None
     with transaction.atomic():
-        free = Q(expires__lte=Now()) | Q(expires__gt=Now() + _IMPOSSIBLE)
         won = LeaderLease.objects.filter(Q(feeder=feeder) & free).update(
             holder=holder, epoch=Greatest(F("epoch"), Value(floor)) + 1, expires=Now() + _LEASE
         )
@@ -62,6 +65,11 @@ def keep_lead(feeder: str, holder: str, epoch: int) -> bool:
     """Renew the lease; False when it was lost, even if nobody took it: then a new epoch is needed."""
     rows = LeaderLease.objects.filter(feeder=feeder, holder=holder, epoch=epoch, expires__gt=Now())
     return bool(rows.update(expires=Now() + _LEASE))
+
+
+def release_lead(feeder: str, holder: str, epoch: int) -> None:
+    """End the lease that `holder` still has: a planned stop hands over without a gap. Another's lease stays."""
+    LeaderLease.objects.filter(feeder=feeder, holder=holder, epoch=epoch).update(expires=Now())
 
 
 def outrank(feeder: str, holder: str, epoch: int, above: int) -> int | None:

@@ -66,6 +66,16 @@ class DatabaseLeadership:
         ahead = lead_services.database_ahead_s(wall)
         self.clocks.take(wall, self._clock.monotonic(), database_ahead_s=ahead)
 
+    def release(self) -> None:
+        """Stop leading and let the standby begin at once; a database that fails lets the lease run out instead."""
+        epoch, self._epoch, self._until = self._epoch, None, 0.0
+        if epoch is None:
+            return
+        try:
+            lead_services.release_lead(self._feeder, self._holder, epoch)
+        except DatabaseError:
+            LOG.exception("the lead of %s could not be handed over: its lease runs out", self._feeder)
+
     async def keep(self, stop: asyncio.Event) -> None:
         """Renew four times a lease until told to stop; a database that fails is asked again."""
         while not stop.is_set():

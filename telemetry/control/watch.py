@@ -109,17 +109,25 @@ class Watch:
         moving = [mark for mark in active if ages[mark] <= min(mark.within_s, LONGEST_WITHIN_S)]
         if moving:
             return Subject(name, True, min(ages[mark] for mark in moving), "moving")
-        silent = min(ages.values())
         if active:
             return Subject(name, False, min(ages[mark] for mark in active), "hangs: alive, but its counter does not move")
         idle = next((mark for mark in marks if mark.state is State.IDLE), None)
         if idle is not None:
             return Subject(name, True, ages[idle], f"idle: {idle.note}")
+        return self._left_alone(name, marks, ages)
+
+    @staticmethod
+    def _left_alone(name: str, marks: list[Mark], ages: Mapping[Mark, float]) -> Subject:
+        """Judge a subject that nobody works for now: a take-over or a planned restart is given its time."""
+        silent = min(ages.values())
+        # The standby's own counter moves: the silence that counts is that of whoever worked.
+        worked = [mark for mark in marks if mark.state in (State.ACTIVE, State.ENDED)]
+        since = min((ages[mark] for mark in worked), default=silent)
         if any(mark.state is State.STANDBY and mark.alive for mark in marks):
-            grace = silent <= LONGEST_WITHIN_S and any(mark.state is State.ACTIVE for mark in marks)
-            return Subject(name, grace, silent, "only a standby is left")
-        ended = any(mark.state is State.ENDED for mark in marks)
-        return Subject(name, False, silent, "was stopped" if ended else "died")
+            return Subject(name, bool(worked) and since <= LONGEST_WITHIN_S, since, "only a standby is left")
+        if any(mark.state is State.ENDED for mark in marks):  # a planned restart is back within seconds
+            return Subject(name, since <= LONGEST_WITHIN_S, since, "was stopped")
+        return Subject(name, False, silent, "died")
 
 
 def is_control_path(subject: str) -> bool:

@@ -50,7 +50,8 @@ def test_a_dead_process_is_shown_at_once_and_its_restart_clears_it() -> None:
 def test_a_standby_or_a_stopped_process_does_not_control(state: State) -> None:
     watch = Watch()
     for second in range(40):
-        verdict = watch.judge([mark(second, state=state)], float(second))
+        count = second if state is State.STANDBY else 7  # whoever has ended counts no more
+        verdict = watch.judge([mark(count, state=state)], float(second))
     assert not verdict.controlling
 
 
@@ -59,6 +60,30 @@ def test_a_take_over_by_the_standby_is_no_alarm() -> None:
     watch.judge([mark(1), mark(1, pid=11, state=State.STANDBY)], 0.0)
     assert watch.judge([mark(1, alive=False), mark(2, pid=11, state=State.STANDBY)], 5.0).controlling
     assert watch.judge([mark(1, alive=False), mark(3, pid=11)], 9.0).state == "controlling"
+
+
+def test_a_standby_that_does_not_take_over_is_no_cover_for_a_dead_leader() -> None:
+    watch = Watch()
+    watch.judge([mark(1), mark(1, pid=11, state=State.STANDBY)], 0.0)
+    for second in range(1, 30):
+        verdict = watch.judge([mark(1, alive=False), mark(1 + second, pid=11, state=State.STANDBY)], float(second))
+    assert not verdict.controlling
+    assert "only a standby is left" in verdict.message
+
+
+def test_a_planned_restart_is_no_alarm_and_a_stop_that_lasts_is_shown_within_30_s() -> None:
+    watch = Watch()
+    watch.judge([mark(1)], 0.0)
+    assert watch.judge([mark(2, state=State.ENDED, alive=False)], 1.0).controlling
+    assert watch.judge([mark(2, state=State.ENDED, alive=False)], 15.0).controlling
+    restarted = [mark(2, state=State.ENDED, alive=False), mark(1, pid=11, state=State.STANDBY)]
+    assert watch.judge(restarted, 16.0).controlling
+    assert watch.judge([mark(2, state=State.ENDED, alive=False), mark(3, pid=11)], 18.0).state == "controlling"
+    gone = Watch()
+    gone.judge([mark(2, state=State.ENDED, alive=False)], 0.0)
+    late = gone.judge([mark(2, state=State.ENDED, alive=False)], 22.0)
+    assert not late.controlling
+    assert "was stopped" in late.message
 
 
 def test_nothing_to_control_is_idle_and_stays_so_after_the_process_has_ended() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -22,6 +22,9 @@ from interconnection.services.feeders import feeder_version
 BACK_OFF_S = (1.0, 2.0, 5.0, 15.0, 30.0)
 STOP_S = 12.0
 NOTHING_TO_DO = 3
+LOOK_AGAIN_S, STEADY_S = 60.0, 300.0
+STANDBY_AFTER_S = 15.0
+"""The first control process finds the certificate and leads; the standby then finds both there."""
 
 
 @dataclass
@@ -33,19 +36,21 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
     start_at: float = 0.0
-    given_up: bool = field(default=False)
+    started: float = 0.0
 
     def tend(self, now: float) -> None:
         """Start it when it is due; note its end."""
-        if self.given_up:
-            return
         if self.process is not None and self.process.poll() is not None:
-            self.given_up = self.process.returncode == NOTHING_TO_DO
-            self.process = None
-            self.start_at = now + BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
-            self.failures += 1
-        if self.process is None and not self.given_up and now >= self.start_at:
-            self.process = subprocess.Popen(self.command, cwd=settings.BASE_DIR)
+            idle, self.process = self.process.returncode == NOTHING_TO_DO, None
+            if idle:  # an agreement may come
+                self.failures, self.start_at = 0, now + LOOK_AGAIN_S
+            else:
+                if now - self.started > STEADY_S:
+                    self.failures = 0
+                self.start_at = now + BACK_OFF_S[min(self.failures, len(BACK_OFF_S) - 1)]
+                self.failures += 1
+        if self.process is None and now >= self.start_at:
+            self.process, self.started = subprocess.Popen(self.command, cwd=settings.BASE_DIR), now
 
     def stop(self, deadline: float) -> None:
         """End it: asked first, killed after the deadline."""
@@ -61,7 +66,7 @@ class Child:
 class Command(BaseCommand):
     """Run everything."""
 
-    help = "Web, study queue, control and (without --no-twin) simulated sites, as one process group."
+    help = "Web, study queue, control with its standby and (without --no-twin) simulated sites, as one process group."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
@@ -69,17 +74,19 @@ class Command(BaseCommand):
         parser.add_argument("--feeder", default="ieee123")
         parser.add_argument("--scada-port", type=int, default=20_000, help="DNP3 outstation towards SCADA, on loopback")
         parser.add_argument("--no-twin", action="store_true", help="real sites and SCADA write their own addresses")
+        parser.add_argument("--no-standby", action="store_true", help="one control process: nobody takes over from it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Start, tend, stop."""
         self._first_time(options["feeder"])
         manage = [sys.executable, "manage.py"]
+        control = [*manage, "control", "--feeder", options["feeder"]]
         children = [
             Child("web", [sys.executable, "-m", "uvicorn", "derms.asgi:application", "--host", "127.0.0.1", "--port",
                           str(options["port"]), "--log-level", "warning"]),
             Child("studies", [*manage, "qcluster"]),
             Child("webhooks", [*manage, "deliver_webhooks"]),
-            Child("control", [*manage, "control", "--feeder", options["feeder"]]),
+            Child("control", control),
             Child("annunciator", [*manage, "annunciator"]),
             Child("scada", [*manage, "scada", "--port", str(options["scada_port"])]),
             Child("watchdog", [*manage, "watchdog", "--expect", f"control-{options['feeder']}", "--expect", "web",
@@ -88,6 +95,8 @@ class Command(BaseCommand):
         if settings.UTILITY_SOCKET or (settings.UTILITY_CERT and settings.UTILITY_KEY and settings.UTILITY_CA):
             children.append(Child("utility", [*manage, "utility_server"]))
             next(child for child in children if child.name == "watchdog").command += ["--expect", "utility"]
+        if not options["no_standby"]:
+            children.append(Child("standby", control, start_at=time.monotonic() + STANDBY_AFTER_S))
         if not options["no_twin"]:
             children.append(Child("twin", [*manage, "twin", "--feeder", options["feeder"]]))
         stop = False
