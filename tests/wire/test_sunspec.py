@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -99,6 +101,30 @@ async def test_silence_is_an_error_and_the_device_is_scanned_anew_when_it_return
         assert (await bench.port.read()).power_w == 12_000
     finally:
         await again.close()
+
+
+async def test_a_process_stopped_half_way_through_a_grant_does_not_finish_it_when_it_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, clock = bench.port._put, bench.port._clock
+    assert isinstance(clock, VirtualClock)
+
+    async def stopped_after(address: int, values: list[int]) -> None:
+        await put(address, values)
+        clock.advance(20.0)
+
+    monkeypatch.setattr(bench.port, "_put", stopped_after)
+    answer = await bench.port.publish(bench.grant(Limit(33_333, 12_345)))
+    assert answer.outcome is Outcome.UNKNOWN, "another engine may lead by now, and this wire knows no epoch"
+    assert bench.device.limit_in_force() == FAILSAFE
+
+
+async def test_what_a_closed_connection_has_not_delivered_never_arrives(bench: Bench) -> None:
+    await bench.port.read()
+    line = bench.port._client.ctx.transport.get_extra_info("socket")
+    onoff, seconds = struct.unpack("ii", line.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8))
+    assert (bool(onoff), seconds) == (True, 0), "closing resets: nothing is delivered minutes later"
+    assert 0 < line.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) <= 5_000
 
 
 async def test_it_does_not_listen_on_every_address() -> None:

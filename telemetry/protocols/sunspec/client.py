@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import struct
+
 from pymodbus.client import AsyncModbusTcpClient
 from pymodbus.exceptions import ModbusException
 
@@ -13,6 +16,9 @@ from telemetry.protocols.sunspec import codec
 
 MOST_REGISTERS = 120
 MOST_MODELS = 64
+BEGUN_S = 3.0
+"""How long the writes of one grant may take: this wire carries no epoch, so a process that was stopped half-way through
+and goes on under another's leadership must not finish."""
 RECONNECT_S = (0.0, 1.0, 2.0, 5.0, 15.0)
 """How long a silent device is left alone before the next connection: it must not cost each cycle a time-out."""
 
@@ -28,6 +34,7 @@ class SunSpecSite:
         self.site = site
         self._failsafe = failsafe
         self._clock = clock
+        self._timeout_s = timeout_s
         self._device_id = device_id
         self._client = AsyncModbusTcpClient(host, port=port, timeout=timeout_s, retries=0, reconnect_delay=0)
         self._image: codec.Image | None = None
@@ -47,13 +54,16 @@ class SunSpecSite:
         """Write a grant and read back what the device obeys; raises OutcomeUnknown when it falls silent half-way."""
         image = await self._known()
         # The device counts from the write: a grant that waited here (a stopped process) must not get a full lease.
-        left_s = int(grant.ttl_s - (self._clock.monotonic() - grant.issued))
+        began = self._clock.monotonic()
+        left_s = int(grant.ttl_s - (began - grant.issued))
         if left_s < 1:
             raise RemoteError("the grant is over before it could be written", where=self.site)
         writes = codec.grant_writes(image, grant.limit, self._failsafe, left_s)
         doubt = ""
         try:
             for first, values in writes.parameters + writes.enables:
+                if self._clock.monotonic() - began > BEGUN_S:
+                    raise OutcomeUnknown("stopped half-way: the rest is not written", where=self.site)
                 await self._put(image.addresses[704] + first, values)
         except Refused as error:
             return Acknowledgement(grant, Outcome.REFUSED, None, str(error))
@@ -106,6 +116,18 @@ class SunSpecSite:
             self._failures += 1
             raise RemoteError("no connection", where=self.site)
         self._failures, self._not_before = 0, float("-inf")
+        self._drop_what_waits()
+
+    def _drop_what_waits(self) -> None:
+        """Let a closed connection take its undelivered writes with it: the device counts a lease from their arrival.
+
+        Closed as usual, TCP goes on delivering for minutes, and a write from before a cut would start a full lease after.
+        """
+        transport = self._client.ctx.transport
+        line = transport.get_extra_info("socket") if transport is not None else None
+        if line is not None:
+            line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * self._timeout_s))
 
     async def _scan(self) -> codec.Image:
         """Walk the model chain once; addresses do not move while a device runs."""
