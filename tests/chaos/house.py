@@ -21,10 +21,9 @@ from tests.conftest import ROOT
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 CYCLE_S = 2.0
 SITE_PORT = 20_000
-QUICK = {"hold_down_s": 6.0, "relax_per_minute": 6.0, "renew_s": 6.0, "stale_s": 10.0}
+QUICK = {"hold_down_s": 6.0, "relax_per_minute": 6.0, "renew_s": 4.0, "stale_s": 10.0}
 """Raises within seconds: a run in which every site rests at its failsafe would prove nothing."""
 SITES = ("east", "north", "south")
-CONTROLS = ("control-a", "control-b")
 
 
 @dataclass
@@ -34,11 +33,12 @@ class House:
     folder: Path
     cluster: Cluster
     network: SitesNetwork
+    controls: tuple[str, ...] = ("control-a", "control-b")
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
 
     @classmethod
-    def build(cls, folder: Path) -> House:
+    def build(cls, folder: Path, *, controls: int = 2) -> House:
         """Make disk, database, network; raises FileNotFoundError or RuntimeError naming what is missing."""
         for program in ("ip", "nft", "setpriv", "mount"):
             if shutil.which(program) is None:
@@ -49,7 +49,8 @@ class House:
             raise FileNotFoundError(f"{FAKETIME} is not here (Debian's package faketime)")
         folder.mkdir(parents=True)
         folder.chmod(0o755)
-        house = cls(folder, Cluster.found(folder / "db"), SitesNetwork(f"hrc{os.getpid()}"))
+        house = cls(folder, Cluster.found(folder / "db"), SitesNetwork(f"hrc{os.getpid()}"),
+                    tuple(f"control-{letter}" for letter in "abcdef"[:controls]))  # fmt: skip
         try:
             house._furnish()
         except (OSError, RuntimeError):
@@ -65,7 +66,7 @@ class House:
         }  # fmt: skip
         (self.folder / "ports.json").write_text(json.dumps(self.ports))
         self.state.mkdir()
-        for name in CONTROLS:
+        for name in self.controls:
             self.clock(name, 0.0)
         self.once("manage.py", "migrate", "--verbosity", "0")
         self.once("-m", "tests.chaos.seed", str(self.folder))
@@ -82,7 +83,7 @@ class House:
             "DATABASE_URL": self.cluster.url, "HEADROOM_STATE_DIR": str(self.state), "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "derms.settings", "HEADROOM_LOG_LEVEL": "WARNING", "PYTHONUNBUFFERED": "1",
         }  # fmt: skip
-        if name in CONTROLS:
+        if name in self.controls:
             made["HEADROOM_CONTROL"] = json.dumps(QUICK)
             made |= {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.folder / f"{name}.clock"),
                      "FAKETIME_DONT_FAKE_MONOTONIC": "1", "FAKETIME_NO_CACHE": "1"}  # fmt: skip
@@ -111,7 +112,7 @@ class House:
 
     def _command(self, name: str) -> list[str]:
         manage = [sys.executable, "manage.py"]
-        if name in CONTROLS:
+        if name in self.controls:
             return [*manage, "control", "--feeder", "ieee123", "--cycle", str(CYCLE_S)]
         if name == "watchdog":
             return [*manage, "watchdog", "--expect", "control-ieee123"]
@@ -128,7 +129,8 @@ class House:
 
     def everything(self) -> list[str]:
         """Return the names of all processes, in the order of starting."""
-        return [*(f"site {name}" for name in SITES), *(f"proxy {name}" for name in SITES), "watchdog", *CONTROLS, "web"]
+        return [*(f"site {name}" for name in SITES), *(f"proxy {name}" for name in SITES), "watchdog", *self.controls,
+                "web"]  # fmt: skip
 
     def alive(self, name: str) -> bool:
         """Say whether a process runs."""

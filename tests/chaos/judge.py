@@ -4,6 +4,9 @@ U1  a site obeys more than its failsafe although nothing was granted for a lease
 U2  (epoch, sequence) that a site accepted did not rise
 U3  an element is, or would be if all sites used their limits, above its rating for longer than the time to safe
 U4  a raise was accepted that is not in the audit log
+U5  a cycle or a grant of an older epoch was written after one of a newer: a stale write
+
+A judge that died would find nothing: what ends it is unsafe too.
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
 from derms.sandbox.feeder_process import FeederProcess
-from tests.chaos.house import SITES, House
+from tests.chaos.house import CYCLE_S, QUICK, SITES, House
 
-TIME_TO_SAFE_S = 135.0
+SLACK_S = 8.0  # the judge looks once a second, and solves the feeder three times for it
 STEP_S = 1.0
 OVER = 1.0 + 1e-4
 
@@ -39,6 +44,8 @@ class Judge:
     steps: int = 0
     writes_failed: int = 0
     head_fault: str = ""
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _raised_s: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _over_since: dict[str, float] = field(default_factory=dict)
     _orders: dict[str, list[int]] = field(default_factory=dict)
@@ -48,20 +55,42 @@ class Judge:
 
     def start(self) -> None:
         """Begin."""
-        self._facts = {name: json.loads((self.house.folder / f"{name}.json").read_text()) for name in SITES}
-        self._thread = threading.Thread(target=self._live, daemon=True)
+        self.facts = {name: json.loads((self.house.folder / f"{name}.json").read_text()) for name in SITES}
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
         self._thread.start()
+
+    @property
+    def time_to_safe_s(self) -> float:
+        """Return the run's own bound, as failsafe.md sums it: stale telemetry, a cycle, lease, response, ramp."""
+        slowest = max(
+            item["lease_s"] + item["response_s"]
+            + max(most - low for most, low in zip(item["nameplate"], item["failsafe"], strict=True)) / item["ramp_w_per_s"]
+            for item in self.facts.values()
+        )  # fmt: skip
+        return float(QUICK["stale_s"] + CYCLE_S + slowest + SLACK_S)
+
+    @property
+    def power(self) -> float:
+        """Return the share of the seconds in which some site was above its failsafe limit."""
+        return round(self._raised_s / self.steps, 3) if self.steps else 0.0
 
     def stop(self) -> None:
         """End; then check the audit log against what the sites took."""
         self._stop.set()
         self._thread.join(30)
         self._audited()
+        self._in_order()
+
+    def _guarded(self) -> None:
+        try:
+            self._live()
+        except Exception:  # noqa: BLE001  (whatever ends the judge must be seen)
+            self.unsafe.append(f"the judge ended: {traceback.format_exc()}")
 
     def _live(self) -> None:
         text = (self.house.folder / "model.dss").read_text()
         with FeederProcess(text) as model:
-            places = [[facts["bus"], [1, 2, 3], 250_000.0] for facts in self._facts.values()]
+            places = [[facts["bus"], [1, 2, 3], 250_000.0] for facts in self.facts.values()]
             elements = model.call("participants", {"sites": places})["elements"]
             while not self._stop.is_set():
                 began = time.monotonic()
@@ -75,10 +104,10 @@ class Judge:
         hour = _hour(datetime.now(UTC))
 
         def solve(powers: dict[str, float]) -> dict[str, Any]:
-            sites = [[self._facts[name]["bus"], [1, 2, 3], powers[name], 0.0] for name in SITES]
+            sites = [[self.facts[name]["bus"], [1, 2, 3], powers[name], 0.0] for name in SITES]
             return dict(model.call("plant", {"hour": hour, "load_scale": 1.0, "sites": sites, "elements": elements}))
 
-        limits = {name: _limit(seen[name], self._facts[name]) for name in SITES}
+        limits = {name: _limit(seen[name], self.facts[name]) for name in SITES}
         truth = solve({name: (seen[name] or {"power_w": 0.0})["power_w"] for name in SITES})
         taking = solve({name: float(limits[name][0]) for name in SITES})
         giving = solve({name: -float(limits[name][1]) for name in SITES})
@@ -95,7 +124,7 @@ class Judge:
             self._over_since.pop(what, None)
             return
         since = self._over_since.setdefault(what, now)
-        if now - since > TIME_TO_SAFE_S:
+        if now - since > self.time_to_safe_s:
             self.unsafe.append(f"U3 {what}: {100 * loading:.1f} % for {now - since:.0f} s")
             self._over_since[what] = now
 
@@ -118,15 +147,18 @@ class Judge:
             self.writes_failed += 1
 
     def _sites(self, seen: dict[str, Any], now: float) -> None:
+        raised = 0
         for name in SITES:
             self._follow(name)
-            state, facts = seen[name], self._facts[name]
+            state, facts = seen[name], self.facts[name]
             if state is None or not self.house.alive(f"site {name}"):
                 continue
             lent = self._lent.get(name)
             above = state["limit"][0] > facts["failsafe"][0] or state["limit"][1] > facts["failsafe"][1]
             if above and (lent is None or state["t"] - lent[0] > facts["lease_s"] + 1.0):
                 self.unsafe.append(f"U1 {name} obeys {state['limit']}, its last grant is {lent}")
+            raised += int(above)
+        self._raised_s += int(raised > 0)
 
     def _follow(self, name: str) -> None:
         """Read what a site wrote down since the last look."""
@@ -140,12 +172,12 @@ class Judge:
                 continue
             if entry["order"] <= self._orders.get(name, [-1, -1]):
                 self.unsafe.append(f"U2 {name} took {entry['order']} after {self._orders[name]}")
-            before = self._lent.get(name, [0.0, *self._facts[name]["failsafe"]])
+            before = self._lent.get(name, [0.0, *self.facts[name]["failsafe"]])
             held = (
-                before[1:] if entry["t"] - before[0] < self._facts[name]["lease_s"] + 5.0 else self._facts[name]["failsafe"]
+                before[1:] if entry["t"] - before[0] < self.facts[name]["lease_s"] + 5.0 else self.facts[name]["failsafe"]
             )
             if any(new > max(old, floor) for new, old, floor in
-                   zip(entry["limit"], held, self._facts[name]["failsafe"], strict=True)):  # fmt: skip
+                   zip(entry["limit"], held, self.facts[name]["failsafe"], strict=True)):  # fmt: skip
                 self._raised.append((name, entry["order"][0], entry["order"][1], entry["t"]))
             self._orders[name], self._lent[name] = entry["order"], [entry["t"], *entry["limit"]]
         self._read[name] = len(lines)
@@ -156,6 +188,14 @@ class Judge:
         known = {(str(site), int(epoch), int(sequence)) for site, epoch, sequence in rows}
         missing = [item for item in self._raised if item[:3] not in known]
         self.unsafe += [f"U4 the raise {item[:3]} at {item[3]:.0f} s is not in the audit log" for item in missing[:5]]
+
+    def _in_order(self) -> None:
+        with psycopg.connect(self.house.cluster.connection) as link:
+            for table in ("telemetry_cyclerow", "telemetry_grantrow"):
+                epochs = [int(row[0]) for row in link.execute(f"select epoch from {table} order by id")]
+                late = sum(1 for before, after in pairwise(epochs) if after < before)
+                if late:
+                    self.unsafe.append(f"U5 {late} rows of {table} were written under an epoch that was over")
 
     @property
     def raises(self) -> int:

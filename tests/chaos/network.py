@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 NEAR, FAR = "10.231.77.1", "10.231.77.2"
 
 
 @dataclass
 class SitesNetwork:
-    """A namespace named after the run; everything in it goes away with it."""
+    """A namespace named after the run; everything in it goes away with it. Several faults may hold at once."""
 
     name: str
+    _rules: dict[str, list[str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def make(self) -> None:
         """Create the namespace and its link."""
@@ -29,17 +32,26 @@ class SitesNetwork:
         for chain, hook in (("arrive", "input"), ("leave", "output")):
             self.inside("nft", f"add chain inet chaos {chain} {{ type filter hook {hook} priority 0; }}")
 
-    def lose(self, port: int, *, out: float = 0.0, back: float = 0.0) -> None:
-        """Lose a share (0 to 1) of what goes to a site's port and of what it answers."""
-        if out:
-            self.inside("nft", f"add rule inet chaos arrive tcp dport {port} {_share(out)} drop")
-        if back:
-            self.inside("nft", f"add rule inet chaos leave tcp sport {port} {_share(back)} drop")
+    def lose(self, owner: str, ports: list[int], *, out: float = 0.0, back: float = 0.0) -> None:
+        """Lose a share (0 to 1) of what goes to sites' ports and of what they answer, until `owner` heals it."""
+        rules = []
+        for port in ports:
+            if out:
+                rules.append(f"add rule inet chaos arrive tcp dport {port} {_share(out)} drop")
+            if back:
+                rules.append(f"add rule inet chaos leave tcp sport {port} {_share(back)} drop")
+        self._apply(owner, rules)
 
-    def heal(self) -> None:
-        """Lose nothing any more."""
-        for chain in ("arrive", "leave"):
-            self.inside("nft", f"flush chain inet chaos {chain}")
+    def heal(self, owner: str) -> None:
+        """Lose nothing any more on this owner's account."""
+        self._apply(owner, [])
+
+    def _apply(self, owner: str, rules: list[str]) -> None:
+        with self._lock:
+            self._rules[owner] = rules
+            script = [f"flush chain inet chaos {chain}" for chain in ("arrive", "leave")]
+            script += [rule for kept in self._rules.values() for rule in kept]
+            _run(*self.command("nft", "-f", "-"), text="\n".join(script) + "\n")  # one transaction: nothing slips through
 
     def command(self, *command: str) -> list[str]:
         """Return a command that runs inside."""
@@ -58,7 +70,7 @@ def _share(share: float) -> str:
     return "" if share >= 1.0 else f"numgen random mod 1000 < {round(share * 1000)}"
 
 
-def _run(*command: str) -> None:
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+def _run(*command: str, text: str | None = None) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True, input=text)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()}")

@@ -28,7 +28,7 @@ from telemetry import services  # noqa: E402
 FEEDER = "ieee123"
 BUSES = {"east": "250", "north": "300", "south": "83"}
 FAILSAFE, FLEXIBLE = Limit(120_000, 0), Limit(2_500_000, 1_500_000)
-LEASE_S, RESPONSE_S, RAMP_W_PER_S = 20, 2, 200_000
+LEASE_S, RESPONSE_S, RAMP_W_PER_S = 12, 2, 1_000_000
 
 
 def main(folder: Path) -> None:
@@ -40,7 +40,7 @@ def main(folder: Path) -> None:
         _agreement(version, (user, second), name, bus)
         services.place_site(name, "dnp3", "127.0.0.1", ports[name]["proxy"])
         facts = {"failsafe": [FAILSAFE.import_w, FAILSAFE.export_w], "nameplate": [FLEXIBLE.import_w, FLEXIBLE.export_w],
-                 "lease_s": LEASE_S, "bus": bus}  # fmt: skip
+                 "lease_s": LEASE_S, "response_s": RESPONSE_S, "ramp_w_per_s": RAMP_W_PER_S, "bus": bus}  # fmt: skip
         (folder / f"{name}.json").write_text(json.dumps(facts))
     (folder / "model.dss").write_text(version.text)
 

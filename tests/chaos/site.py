@@ -22,7 +22,6 @@ from telemetry.protocols.dnp3.outstation import serve_dnp3
 from telemetry.protocols.site_device import Measurements
 
 STEP_S = 0.1
-RAMP_W_PER_S = 200_000.0
 
 
 class RecordedLease(SiteLease):
@@ -57,7 +56,7 @@ class ChaosSite:
         self.lease = RecordedLease(
             Limit(*facts["failsafe"]), self.nameplate, longest_s=float(facts["lease_s"]), folder=folder, name=name
         )
-        self.power_w = 0.0
+        self.power_w, self._ramp_w_per_s = 0.0, float(facts["ramp_w_per_s"])
         self._state = folder / f"{name}.now"
 
     def monotonic(self) -> float:
@@ -78,7 +77,7 @@ class ChaosSite:
         """Move towards the wish; write the state."""
         limit, now = self.limit_in_force(), self.monotonic()
         wish = 1e9 * math.sin(now / 120.0 * math.pi)
-        reach = RAMP_W_PER_S * STEP_S
+        reach = self._ramp_w_per_s * STEP_S
         self.power_w += max(-reach, min(reach, limit.clamp(wish) - self.power_w))
         state = {"t": now, "power_w": self.power_w, "limit": [limit.import_w, limit.export_w],
                  "failsafe": self.lease.in_failsafe(now), "order": list(self.lease.order_floor)}  # fmt: skip
