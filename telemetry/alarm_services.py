@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 
 from derms.errors import Conflict, InputError, NotFound
+from interconnection import audit
 from telemetry.alarm_models import AlarmEvent, AlarmRow
 from telemetry.control import alarm as life
 from telemetry.control.alarm import ANNOUNCED, HIDDEN, Alarm, Move, State
@@ -162,6 +163,11 @@ def _write(
             )
             for move in moves
         ])  # fmt: skip
+        if actor != SYSTEM:  # what people do; a log that fails must not keep an operator from his alarms
+            facts = {"move": [move.value for move in moves], "state": after.state.value, "reason": reason}
+            audit.append_lowering(
+                actor, "alarm", f"alarm {row.kind} {row.subject}"[: audit.MOST_SUBJECT], {"state": before}, facts
+            )
     row.version = version + 1
     for name, value in fields.items():
         setattr(row, name, value)

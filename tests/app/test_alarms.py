@@ -11,6 +11,8 @@ from django.db import DatabaseError, connection, transaction
 
 from derms.clock import VirtualClock
 from derms.errors import Conflict, InputError
+from interconnection import audit
+from interconnection.audit_models import AuditEntry
 from telemetry import alarm_queries, alarm_services, services
 from telemetry.alarm_models import AlarmEvent, AlarmRow
 from telemetry.alarm_queries import Filter
@@ -49,6 +51,22 @@ def test_a_raised_alarm_is_acknowledged_once_and_the_journal_says_by_whom() -> N
     assert facts == [
         ("raised", "normal", "unacknowledged", "system"), ("acknowledge", "unacknowledged", "acknowledged", "op"),
     ]  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_what_people_do_with_alarms_is_in_the_audit_chain_and_what_the_system_does_is_not() -> None:
+    raise_("a", "b")
+    first, second = AlarmRow.objects.order_by("subject")
+    assert not AuditEntry.objects.filter(action="alarm").exists()
+    alarm_services.acknowledge([first.pk], actor="op", now=at(12))
+    alarm_services.shelve(second.pk, minutes=5, reason="known, crew on site", actor="op", now=at(13))
+    entries = AuditEntry.objects.filter(action="alarm").order_by("sequence")
+    assert [(item.actor, item.subject) for item in entries] == [
+        ("op", "alarm site_silent a"),
+        ("op", "alarm site_silent b"),
+    ]
+    assert "known, crew on site" in str(entries[1].after)
+    assert audit.verify().holds
 
 
 @pytest.mark.django_db
