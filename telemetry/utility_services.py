@@ -11,7 +11,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
-from derms.errors import Conflict, InputError, NotFound
+from derms.errors import Conflict, InputError, NotFound, Refused
 from derms.limits import Limit
 from telemetry import services
 from telemetry.control.grant import Grant
@@ -220,6 +220,8 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
     A lease of up to 300 s is one control. A longer one (a site that only polls) is a chain of at most three controls of
     300 s, whose far end is the failsafe; renewed with the same limit, the chain is prolonged and not made anew: the client
     sees new controls only. What the grant before said otherwise is superseded.
+
+    Raises Refused for a grant below one that was served already: the old leader that goes on changes nothing.
     """
     device = EndDevice.objects.filter(site=grant.site, own=False).first()
     if device is None:
@@ -228,7 +230,10 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
     modes: dict[str, Any] = dict(codec.control_base(grant.limit))
     until = now + min(int(max(1.0, grant.ttl_s)), MOST_AHEAD * LONGEST_GRANT_S)
     with transaction.atomic():
-        EndDevice.objects.filter(pk=device.pk).update(lent_until=now + VOUCH_S)
+        EndDevice.objects.filter(pk=device.pk).update(lent_until=now + VOUCH_S)  # holds the row until the end
+        newest = program.controls.filter(epoch__isnull=False).order_by("-epoch", "-sequence").first()
+        if newest is not None and (newest.epoch, newest.sequence) > grant.order:
+            raise Refused(f"grant {grant.order} comes after {(newest.epoch, newest.sequence)} was served", where=grant.site)
         rows = _running(program, modes, now) if until - now > LONGEST_GRANT_S else []
         order = {"epoch": grant.epoch, "sequence": grant.sequence}
         Control.objects.filter(pk__in=[row.pk for row in rows]).update(**order)

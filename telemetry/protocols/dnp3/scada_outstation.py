@@ -19,18 +19,18 @@ from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NoAnswer
 from dataclasses import dataclass, replace
 from typing import Any, Final
-from xml.etree import ElementTree
 
 from py1815 import OutstationServer
 from py1815.control import CommandStatus, ControlRelayOutputBlock, OperationType, TripCloseCode
 from py1815.events import EventBuffers, EventClass
 from py1815.objects import AnalogEventVariation
-from py1815.profile import Binding, DerOutstation, Quality, Reading, device_profile
+from py1815.profile import Binding, DerOutstation, Quality, Reading
 from py1815.profile.model import Kind, Point, PointMap
 from py1815.session import Control
 
 from derms.errors import Conflict, HeadroomError, InputError, LocalError
 from telemetry.protocols.dnp3 import scada_points as p
+from telemetry.protocols.dnp3 import scada_profile
 from telemetry.protocols.dnp3.scada_ports import Centre, OrderDesk
 from telemetry.protocols.dnp3.scada_state import STALE_S, Address, House, Value, values
 
@@ -42,7 +42,6 @@ ORDER_S: Final = 1.5
 BURST, A_SECOND = 60.0, 20.0
 WATTS: Final = 1000
 TINY: Final = 1e-6
-OPERATIONS: Final = ("supportSelectOperate", "supportLatchOn", "supportLatchOff")
 REFUSALS: Final = (
     CommandStatus.OUT_OF_RANGE, CommandStatus.NOT_AUTHORIZED, CommandStatus.BLOCKED_OTHER_MASTER,
     CommandStatus.AUTOMATION_INHIBIT, CommandStatus.HARDWARE_ERROR, CommandStatus.PROCESSING_LIMITED,
@@ -354,25 +353,10 @@ class ScadaOutstation:
     def profile(self, *, today: Any) -> str:
         """Return the Device Profile of the first association as XML (schema 2.12.00), dated `today`."""
         association = self.associations[0]
-        identity = device_profile.Identity(
-            vendor="Headroom", device="Headroom DERMS", software_version="0.1.0", author="Headroom",
-            host=association.centre.host, port=association.centre.port,
+        return scada_profile.render(
+            association.outstation, association.session, host=association.centre.host, port=association.centre.port,
+            statuses=REFUSALS, today=today,
         )  # fmt: skip
-        root = device_profile.build(association.outstation, association.session, identity, statuses=REFUSALS, today=today)
-        _tell_the_truth(root)
-        return device_profile.render(root)
-
-
-def _tell_the_truth(root: ElementTree.Element) -> None:
-    """Take out of the library's profile what this outstation refuses: it lists every operation for every output."""
-    space = f"{{{device_profile.NAMESPACE}}}"
-    for operations in root.iter(f"{space}supportedControlOperations"):
-        for operation in list(operations):
-            if operation.tag.removeprefix(space) not in OPERATIONS:
-                operations.remove(operation)
-    for note in root.iter(f"{space}note"):
-        if note.text and note.text.startswith("Pulse times are accepted"):
-            note.text = "Pulses are refused: every output is a latch"
 
 
 def tls_context(certificate: str, key: str, authority: str) -> ssl.SSLContext:

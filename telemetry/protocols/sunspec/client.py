@@ -52,10 +52,10 @@ class SunSpecSite:
 
     async def publish(self, grant: Grant) -> Acknowledgement:
         """Write a grant and read back what the device obeys; raises OutcomeUnknown when it falls silent half-way."""
+        began = self._clock.monotonic()
         image = await self._known()
         # The device counts from the write: a grant that waited here (a stopped process) must not get a full lease.
-        began = self._clock.monotonic()
-        left_s = int(grant.ttl_s - (began - grant.issued))
+        left_s = int(grant.ttl_s - (self._clock.monotonic() - grant.issued))
         if left_s < 1:
             raise RemoteError("the grant is over before it could be written", where=self.site)
         writes = codec.grant_writes(image, grant.limit, self._failsafe, left_s)

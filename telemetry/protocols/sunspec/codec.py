@@ -49,13 +49,22 @@ class Image:
 
     addresses: dict[int, int] = field(default_factory=dict)
     models: dict[int, bytearray] = field(default_factory=dict)
+    _decoded: dict[int, tuple[bytes, Any]] = field(default_factory=dict)
 
     def patch(self, model: int, first: int, registers: list[int]) -> None:
         """Take registers that were read, `first` counted from the model's ID."""
         self.models[model][first * 2 : (first + len(registers)) * 2] = octets(registers)
 
     def points(self, model: int) -> Any:
-        """Return the model with its values decoded."""
+        """Return the model with its values decoded, to be read only: it is decoded anew when its registers changed."""
+        data = bytes(self.models[model])
+        known = self._decoded.get(model)
+        if known is None or known[0] != data:
+            known = self._decoded[model] = (data, self.copy(model))
+        return known[1]
+
+    def copy(self, model: int) -> Any:
+        """Return the model decoded for the caller alone, to be changed and encoded."""
         decoded = sunspec.Model(model)
         decoded.set_mb(bytes(self.models[model]), dirty=False)
         return decoded
@@ -112,7 +121,7 @@ class Writes:
 
 def grant_writes(image: Image, limit: Limit, failsafe: Limit, ttl_s: int) -> Writes:
     """Return the writes to model 704 for a limit that reverts to the failsafe after `ttl_s` seconds."""
-    control, capacity = image.points(704), image.points(702)
+    control, capacity = image.copy(704), image.points(702)
     most_w = float(capacity.WMax.cvalue)
     control.WMaxLimPct.value = _percent(limit.export_w, most_w, control.WMaxLimPct_SF.value)
     control.WMaxLimPctRvrt.value = _percent(failsafe.export_w, most_w, control.WMaxLimPct_SF.value)
