@@ -106,7 +106,7 @@ class Session:
                     feeder=self.feeder, terms=self.facts.terms, ports={}, solver=FeederEnvelopeSolver(model, elements),
                     recorder=recorder, leadership=self.leadership, clock=self.clock,
                     settings=ControlSettings.tuned(self.cycle_s, settings.CONTROL), orders=self.orders,
-                    memory=DatabaseMemory(self.feeder, self.clock), clock_offset=self.leadership.offset_s, documents=True,
+                    memory=DatabaseMemory(self.feeder), clock_offset=self.leadership.offset_s, documents=True,
                     switching=self.facts.state,
                 )  # fmt: skip
                 recorder.engine = self.engine

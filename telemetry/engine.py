@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Protocol, cast
+from typing import cast
 
 from derms.agreement import Terms
 from derms.clock import Clock
@@ -20,68 +20,21 @@ from derms.limits import Limit
 from telemetry.control import orders as ordered
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.cycle_document import StillBook, document
-from telemetry.control.decide import Decision, Target, decide, due, to_grant
+from telemetry.control.decide import Decision, Target, decide
 from telemetry.control.evidence import Bundle, EvidenceKeeper
-from telemetry.control.grant import Acknowledgement, Grant, Outcome, Quality, Reading, Reason
+from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading, Reason
 from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
 from telemetry.control.shadow import ShadowRoom
 from telemetry.control.site_book import SiteBook
 from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
 from telemetry.control.telemetry_quality import NONE, STUDY, HeadWatch, SiteWatch, Verdict
+from telemetry.engine_ports import EnvelopeSolver, Leadership, Memory, OrderSource, Recorder
 from telemetry.protocols.ports import SitePort
+from telemetry.publisher import Publisher
 
 MOST_JUMP = 1_000_000
 """A site that reports an epoch further above ours than this is not believed: it would use up the numbers."""
-
-
-class EnvelopeSolver(Protocol):
-    """What the wires can take, given what was measured.
-
-    A solver whose `without_head` is true is asked with `head` None too: then it must keep the study's whole band free.
-    """
-
-    async def solve(
-        self, *, hour: int, head: HeadReading, asks: Sequence[Site], settings: ControlSettings
-    ) -> EnvelopeAnswer:
-        """Return targets that are feasible together at every corner; raises NotConverged or LocalError."""
-        ...
-
-
-class Recorder(Protocol):
-    """Where records go. `audit` must have succeeded before a raise may go out; `record` never makes the loop wait."""
-
-    async def audit(self, grants: Sequence[Grant]) -> bool:
-        """Write raises to the audit log; False when it could not be written."""
-        ...
-
-    def record(self, record: CycleRecord) -> None:
-        """Take a cycle's record for later writing."""
-        ...
-
-
-class Leadership(Protocol):
-    """Which engine may act, and under which epoch."""
-
-    def epoch(self) -> int | None:
-        """Return the epoch held now, or None when another engine leads."""
-        ...
-
-
-class OrderSource(Protocol):
-    """Where operators' orders come from."""
-
-    async def read(self) -> Orders | None:
-        """Return mode and orders in force now, or None when they cannot be read just now."""
-        ...
-
-
-class Memory(Protocol):
-    """What outlives an engine: where each site stands on the ladder."""
-
-    async def recall(self, now: float) -> Mapping[str, Ladder]:
-        """Return the ladders that the leaders before kept; `now`: this engine's monotonic seconds."""
-        ...
 
 
 class ControlEngine:
@@ -131,20 +84,22 @@ class ControlEngine:
         self._confirmed = 0
         self._again: set[str] = set()
         self._documents, self._switching = documents, switching
-        self._wires = {item.site: asyncio.Lock() for item in terms}
-        self._newest: dict[str, tuple[int, int]] = {item.site: (-1, -1) for item in terms}
-        self._sequence = 0
+        self._publisher = Publisher(
+            self.books, self.ports, recorder=recorder, leadership=leadership, clock=clock, settings=self.settings,
+            orders=lambda: self.orders,
+        )  # fmt: skip
         self.epoch: int | None = None
 
     async def cycle(self, head: HeadReading | None, *, hour: int) -> CycleRecord | None:
-        """Run one cycle at the clock's present; return its record, or None when another engine leads.
+        """Run one cycle at the clock's present; return its record, or None when another engine leads or memory is away.
 
         `hour`: the hour of the study year whose load pattern the estimate scales to the measured head.
         """
         epoch = self.leadership.epoch()
         if epoch is None:
             return None
-        await self._lead_under(epoch)
+        if not await self._lead_under(epoch):
+            return None
         await self._read_orders()
         self.cycles += 1
         snapshot = f"{epoch}-{self.cycles}"
@@ -208,18 +163,19 @@ class ControlEngine:
             note(answers)
         return answers
 
-    async def _lead_under(self, epoch: int) -> None:
+    async def _lead_under(self, epoch: int) -> bool:
+        """Begin to lead; False, and nothing is done, while it cannot be read which sites the leaders before had locked."""
         if epoch == self.epoch:
-            return
+            return True
         if self._memory is not None:
-            self.ladders |= {
-                name: ladder
-                for name, ladder in (await self._memory.recall(self.clock.monotonic())).items()
-                if name in self.books
-            }
+            known = await self._memory.recall(self.clock.monotonic())
+            if known is None:
+                return False
+            self.ladders |= {name: ladder for name, ladder in known.items() if name in self.books}
         self.epoch = epoch
         for book in self.books.values():
             book.took_over(epoch, self.clock.monotonic())
+        return True
 
     async def _read_orders(self) -> None:
         if self._order_source is None:
@@ -257,7 +213,10 @@ class ControlEngine:
         """A site that holds a grant which we did not lend: the database is an old backup, or another engine leads."""
         if reading is None or reading.epoch is None or reading.sequence is None or self.epoch is None:
             return
-        if (reading.epoch, reading.sequence) > (self.epoch, self._sequence) and reading.epoch <= self.epoch + MOST_JUMP:
+        if (reading.epoch, reading.sequence) > (
+            self.epoch,
+            self._publisher.sequence,
+        ) and reading.epoch <= self.epoch + MOST_JUMP:
             self.foreign_epoch = max(self.foreign_epoch, reading.epoch)
 
     @property
@@ -422,74 +381,9 @@ class ControlEngine:
     async def _publish(
         self, decisions: Sequence[Decision], epoch: int
     ) -> tuple[list[Grant], list[Acknowledgement], list[str]]:
-        """Send tightenings first, then raises; a raise waits for the audit log and for the fence."""
-        if self.orders.mode not in (ordered.MANUAL, ordered.AUTOMATIC):
-            return [], [], []
         if self.foreign_epoch:
             return [], [], [decision.site for decision in decisions]
-        now = self.clock.monotonic()
-        decisions = [self._still_ordered(decision, now) for decision in decisions]
-        wanted = [
-            d for d in decisions
-            if d.site in self._again or due(self.books[d.site], d, now=now, settings=self.settings)
-        ]  # fmt: skip
-        lower = [decision for decision in wanted if not decision.raises]
-        higher = [decision for decision in wanted if decision.raises]
-        sent: list[Grant] = []
-        answers: list[Acknowledgement] = []
-        withheld: list[str] = []
-        for group in (lower, higher):
-            grants = [self._grant(decision, epoch) for decision in group]
-            if group is higher and grants and not await self.recorder.audit(grants):
-                withheld += [grant.site for grant in grants]
-                continue
-            if self.leadership.epoch() != epoch:
-                withheld += [grant.site for grant in grants]
-                continue
-            # Newer orders may have come while the audit log was written: what they forbid stays here.
-            now = self.clock.monotonic()
-            late = {d.site for d in group if self._still_ordered(d, now).limit != d.limit}
-            withheld += sorted(late)
-            grants = [grant for grant in grants if grant.site not in late]
-            sent += grants
-            answers += await asyncio.gather(*(self._send(grant) for grant in grants))
-        return sent, answers, withheld
-
-    def _still_ordered(self, decision: Decision, now: float) -> Decision:
-        """Meet a decision with the orders as they are now: `tighten` may have read newer ones while the cycle ran."""
-        book = self.books[decision.site]
-        left = ordered.ceiling(
-            self.orders, decision.site, target=decision.limit, failsafe=book.terms.failsafe, in_force=book.in_force(now)
-        )
-        if left is None or left.limit == decision.limit:
-            return decision
-        reason = replace(decision.reason, criterion=left.criterion, element=left.element)
-        return Decision(decision.site, left.limit, not left.limit.within(book.in_force(now)), reason)
-
-    def _grant(self, decision: Decision, epoch: int) -> Grant:
-        self._sequence += 1
-        return to_grant(
-            self.books[decision.site],
-            decision,
-            epoch=epoch,
-            sequence=self._sequence,
-            now=self.clock.monotonic(),
-        )
-
-    async def _send(self, grant: Grant) -> Acknowledgement:
-        book = self.books[grant.site]
-        async with self._wires[grant.site]:
-            if grant.order < self._newest[grant.site]:
-                # An order tightened this site while the cycle was on its way.
-                return Acknowledgement(grant, Outcome.REFUSED, None, "overtaken by an order; not sent")
-            self._newest[grant.site] = grant.order
-            book.sent(grant, self.clock.monotonic())
-            try:
-                answer = await self.ports[grant.site].publish(grant)
-            except RemoteError as error:
-                answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
-            book.acknowledged(answer, self.clock.monotonic())
-        return answer
+        return await self._publisher.publish(decisions, epoch, again=self._again)
 
     def _collect(
         self, readings: Mapping[str, Reading | None], stages: Mapping[str, Stage], excess: Mapping[str, float], now: float,

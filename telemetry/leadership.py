@@ -8,10 +8,11 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from asgiref.sync import sync_to_async
 from django.db import DatabaseError, close_old_connections
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.functions import Now
 
 from derms.clock import Clock
 from telemetry import lead_services, order_queries
@@ -135,14 +136,19 @@ class DatabaseOrders:
 class DatabaseMemory:
     """The ladders that earlier leaders kept."""
 
-    def __init__(self, feeder: str, clock: Clock) -> None:
-        self._feeder, self._clock = feeder, clock
+    def __init__(self, feeder: str) -> None:
+        self._feeder = feeder
 
-    async def recall(self, now: float) -> Mapping[str, Ladder]:
-        """Return them, aged by the wall clock's difference; a clock that ran back ages nothing."""
-        return await sync_to_async(self._recall, thread_sensitive=False)(now, self._clock.now())
+    async def recall(self, now: float) -> Mapping[str, Ladder] | None:
+        """Return them, aged by the database's clock (one that ran back ages nothing); None: no answer in time."""
+        try:
+            return await asyncio.wait_for(sync_to_async(self._recall, thread_sensitive=False)(now), READ_S)
+        except (DatabaseError, TimeoutError):
+            LOG.exception("the ladders of %s could not be read: nothing is sent before they are known", self._feeder)
+            return None
 
-    def _recall(self, now: float, wall: datetime) -> dict[str, Ladder]:
+    def _recall(self, now: float) -> dict[str, Ladder]:
         close_old_connections()
-        rows = LadderRow.objects.filter(feeder=self._feeder)
-        return {row.site: Ladder.from_dict(row.state, now, max(0.0, (wall - row.at).total_seconds())) for row in rows}
+        age = ExpressionWrapper(Now() - F("at"), output_field=DurationField())
+        rows = LadderRow.objects.filter(feeder=self._feeder).annotate(age=age)
+        return {row.site: Ladder.from_dict(row.state, now, max(0.0, row.age.total_seconds())) for row in rows}

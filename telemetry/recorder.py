@@ -7,7 +7,7 @@ import logging
 import math
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +18,7 @@ from django.db import DatabaseError, close_old_connections
 from telemetry import services
 from telemetry.control.decide import Decision
 from telemetry.control.grant import Acknowledgement, Grant
+from telemetry.control.ladder_keeper import LadderKeeper
 from telemetry.control.orders import Order
 from telemetry.control.state import CycleRecord
 from telemetry.engine import ControlEngine
@@ -44,7 +45,7 @@ class DatabaseRecorder:
         self._feeder = feeder
         self._waiting: queue.Queue[Item | tuple[Acknowledgement, ...] | None] = queue.Queue(MOST_WAITING)
         self.dropped = 0
-        self._ladders: dict[str, tuple[Any, ...]] = {}
+        self._keeper = LadderKeeper()
         self.engine: ControlEngine | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
         self._thread.start()
@@ -61,11 +62,11 @@ class DatabaseRecorder:
     def record(self, record: CycleRecord) -> None:
         """Queue a cycle for writing; a full queue drops it and counts."""
         assert self.engine is not None
+        ladders = self._keeper.moved(self.engine.ladders, record.now)
         try:
-            item = Item(datetime.now(UTC), record, board(self.engine, record), self._moved_ladders(self.engine, record))
-            self._waiting.put_nowait(item)
+            self._waiting.put_nowait(Item(datetime.now(UTC), record, board(self.engine, record), ladders))
         except queue.Full:
-            self.dropped += 1
+            self._drop(ladders)
 
     def note(self, answers: Sequence[Acknowledgement]) -> None:
         """Queue what went out between two cycles."""
@@ -73,17 +74,6 @@ class DatabaseRecorder:
             self._waiting.put_nowait(tuple(answers))
         except queue.Full:
             self.dropped += 1
-
-    def _moved_ladders(self, engine: ControlEngine, record: CycleRecord) -> dict[str, dict[str, Any]]:
-        """Return the ladders that another engine would have to know of: those that moved, and those not at rest."""
-        found = {}
-        for name, ladder in engine.ladders.items():
-            state = ladder.to_dict(record.now)
-            quiet = (ladder.stage.value, ladder.over_since, len(ladder.excursions), ladder.last_reset)
-            if self._ladders.get(name, ("obeys", None, 0, 0)) != quiet:
-                found[name] = state
-                self._ladders[name] = quiet
-        return found
 
     def close(self) -> None:
         """Write what waits and stop."""
@@ -95,9 +85,14 @@ class DatabaseRecorder:
             try:
                 self._write_one(item)
             except DatabaseError:
-                self.dropped += 1
+                self._drop(item.ladders if isinstance(item, Item) else {})
                 LOG.exception("a cycle could not be recorded")
                 close_old_connections()
+
+    def _drop(self, ladders: Mapping[str, Any]) -> None:
+        """Count a record that is lost; the ladders in it are stored with the next one."""
+        self.dropped += 1
+        self._keeper.lost(ladders)
 
     def _write_one(self, item: Item | tuple[Acknowledgement, ...]) -> None:
         if not isinstance(item, Item):

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.db.models.functions import Now
 
 from interconnection import audit
 from telemetry.control.evidence import Bundle
@@ -73,8 +74,8 @@ def keep_ladder(feeder: str, site: str, state: dict[str, Any], at: datetime) -> 
     before, stage = row.stage if row is not None else "obeys", state["stage"]
     since = row.since if row is not None and before == stage else at
     LadderRow.objects.update_or_create(
-        feeder=feeder, site=site, defaults={"stage": stage, "state": state, "since": since, "at": at}
-    )
+        feeder=feeder, site=site, defaults={"stage": stage, "state": state, "since": since, "at": Now()}
+    )  # aged by the database's clock: two machines' clocks differ, and either may jump
     if before != stage:
         facts = {"stage": stage, "worst_w": state["worst_w"], "trip_asked": stage == "locked"}
         audit.append_lowering("engine", "ladder", f"site {feeder}/{site}", {"stage": before}, facts)

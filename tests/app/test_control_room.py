@@ -20,6 +20,7 @@ from telemetry import certificate_services, lead_services, order_services, queri
 from telemetry.consumers import BoardConsumer
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reason
+from telemetry.control.ladder_keeper import LadderKeeper
 from telemetry.control.orders import Orders
 from telemetry.cycle_models import LadderRow
 from telemetry.leadership import DatabaseMemory, DatabaseOrders
@@ -160,7 +161,7 @@ async def test_the_board_comes_over_websocket_to_operators_and_to_nobody_else() 
 @pytest.mark.django_db(transaction=True)
 async def test_the_engine_reads_orders_switching_and_ladders_from_the_database(version: FeederVersion) -> None:
     clock = VirtualClock(NOW)
-    orders, memory = DatabaseOrders("ieee13", clock), DatabaseMemory("ieee13", clock)
+    orders, memory = DatabaseOrders("ieee13", clock), DatabaseMemory("ieee13")
     assert await orders.read() == Orders()
     assert not await orders.changed()
     give = sync_to_async(order_services.failsafe_now)
@@ -183,6 +184,16 @@ async def test_the_engine_reads_orders_switching_and_ladders_from_the_database(v
         await declare(version, "x", now=NOW, **(facts | {"opened": ["line.nowhere"]}))
     locked = Ladder(Stage.LOCKED, locked_at=100.0).to_dict(400.0)
     await sync_to_async(services.keep_ladder)("ieee13", "depot", locked, NOW)
-    clock.advance(50.0)
-    ladder = (await memory.recall(1000.0))["depot"]
-    assert (ladder.stage, ladder.locked_at) == (Stage.LOCKED, 650.0)
+    await sync_to_async(LadderRow.objects.update)(at=Now() - timedelta(seconds=50))
+    recalled = await memory.recall(1000.0)
+    assert recalled is not None
+    assert recalled["depot"].stage is Stage.LOCKED
+    assert recalled["depot"].locked_at == pytest.approx(650.0, abs=5.0), "locked for 300 s when it was stored, 50 s ago"
+
+
+def test_a_ladder_that_could_not_be_stored_is_stored_with_the_next_cycle() -> None:
+    keeper, ladders = LadderKeeper(), {"depot": Ladder(), "yard": Ladder(Stage.LOCKED, locked_at=5.0)}
+    assert set(keeper.moved(ladders, 10.0)) == {"yard"}, "a site at rest is what a new leader assumes"
+    assert keeper.moved(ladders, 20.0) == {}
+    keeper.lost(["yard"])
+    assert keeper.moved(ladders, 30.0)["yard"]["stage"] == "locked"

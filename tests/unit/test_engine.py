@@ -145,10 +145,13 @@ class Leader:
 class World:
     """One engine and its sites in virtual time."""
 
-    def __init__(self, names: Sequence[str] = ("depot",), room_w: int = 3_000_000, seed: int = 0) -> None:
-        self.clock = VirtualClock(datetime(2026, 2, 22, tzinfo=UTC))
+    def __init__(
+        self, names: Sequence[str] = ("depot",), room_w: int = 3_000_000, seed: int = 0, beside: World | None = None
+    ) -> None:
+        """`beside`: another engine for the same sites."""
+        self.clock = VirtualClock(datetime(2026, 2, 22, tzinfo=UTC)) if beside is None else beside.clock
         chance = random.Random(seed)
-        self.sites = {name: FakeSite(name, self.clock, chance) for name in names}
+        self.sites = {name: FakeSite(name, self.clock, chance) for name in names} if beside is None else beside.sites
         self.solver, self.recorder, self.leader = FakeSolver(room_w), Recorder(), Leader()
         self.head_quality = Quality.GOOD
         self.engine = ControlEngine(

@@ -330,9 +330,7 @@ def test_a_new_leader_goes_on_from_the_ladders_that_the_old_one_kept() -> None:
 def test_a_new_leader_renews_what_the_old_one_lent_without_a_step() -> None:
     world, _ = room()
     world.run(1200)
-    second = World()
-    second.clock, second.engine.clock = world.clock, world.clock
-    second.sites = second.engine.ports = world.sites  # type: ignore[assignment]
+    second = World(beside=world)
     second.leader.value = 2
     for _ in range(12):
         second.run(10)
