@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens simulate chaos format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens simulate chaos take-overs soak format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -61,6 +61,13 @@ simulate: setup  ## the control room in virtual time under faults: HOURS=1000 by
 
 chaos: setup  ## real faults on real processes for 45 minutes (root, PostgreSQL, iproute2, nftables, faketime); table and JSON
 	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.chaos --json var/chaos.json $(CHAOS_ARGS)
+
+take-overs: setup  ## 100 kill -9 and 100 SIGSTOP of the leading control process, in turn: seconds to the next leader's first cycle
+	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.chaos --take-overs 200 --minutes 120 \
+		--json var/take-overs.json $(CHAOS_ARGS)
+
+soak: setup  ## half an hour without a fault on real processes: missed cycles, growth of memory (root, as chaos)
+	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.chaos --soak 30 --json var/soak.json $(CHAOS_ARGS)
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.chaos import soak
 from tests.chaos.house import House
 from tests.chaos.judge import Judge
 from tests.chaos.lanes import Run, wait, whole
@@ -28,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
     parser.add_argument("--injections", type=int, default=240)
     parser.add_argument("--take-overs", type=int, default=0, help="instead: kill and stop the leader so often, in turn")
+    parser.add_argument("--soak", type=float, default=0.0, help="instead: so many minutes without a fault")
     parser.add_argument("--minutes", type=float, default=45.0, help="stop after so long, whatever was asked for")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path)
@@ -48,11 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
         house.end()
         if not options.keep:
             shutil.rmtree(folder.parent, ignore_errors=True)
-    show(report)
+    soaking = "soak" in report
+    (soak.show(report["soak"]) if soaking else show(report))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1))
-    return 0 if passes(report) else 1
+    return 0 if (soak.holds(report["soak"]) if soaking else passes(report)) else 1
 
 
 def _run(house: House, judge: Judge, options: argparse.Namespace) -> dict[str, Any]:
@@ -68,7 +71,10 @@ def _run(house: House, judge: Judge, options: argparse.Namespace) -> dict[str, A
             f"the room did not come up: {[house.speaks(name) for name in house.controls]}, {room.powered()} sites raised; "
             + (house.folder / "control-a.out").read_text()[-2000:]
         )
+    judge.begin()
     began = time.monotonic()
+    if options.soak:
+        return {"soak": soak.soak(room, options.soak)}
     until = began + 60.0 * options.minutes
     run = Run(room, 0 if options.take_overs else options.injections, until)
     taken = take_overs(room, options.take_overs, until) if options.take_overs else {}

@@ -46,6 +46,7 @@ class Judge:
     head_fault: str = ""
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     _raised_s: int = 0
+    _since: int = 0
     _stop: threading.Event = field(default_factory=threading.Event)
     _over_since: dict[str, float] = field(default_factory=dict)
     _orders: dict[str, list[int]] = field(default_factory=dict)
@@ -71,8 +72,13 @@ class Judge:
 
     @property
     def power(self) -> float:
-        """Return the share of the seconds in which some site was above its failsafe limit."""
-        return round(self._raised_s / self.steps, 3) if self.steps else 0.0
+        """Return the share of its looks, since `begin`, in which some site was above its failsafe limit."""
+        looks = self.steps - self._since
+        return round(self._raised_s / looks, 3) if looks else 0.0
+
+    def begin(self) -> None:
+        """The room is warm: what follows counts."""
+        self._since, self._raised_s = self.steps, 0
 
     def stop(self) -> None:
         """End; then check the audit log against what the sites took."""

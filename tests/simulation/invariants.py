@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from derms.limits import Limit
-from telemetry.control.compliance import Stage
+from telemetry.control.compliance import RESET_S, Stage
 from telemetry.control.grant import Grant, Quality
 from telemetry.control.orders import CAP, Order
 from telemetry.control.orders import FAILSAFE as ORDERED_FAILSAFE
@@ -67,6 +67,7 @@ class Checker:
     led_since: dict[tuple[str, int], float] = field(default_factory=dict)
     polls: dict[tuple[str, int, str], list[float]] = field(default_factory=dict)
     silent_until: dict[tuple[str, int, str], float] = field(default_factory=dict)
+    locked: dict[str, float] = field(default_factory=dict)
     worst_over: float = 0.0
     longest_over_s: float = 0.0
 
@@ -163,6 +164,7 @@ class Checker:
         self._elements()
         self._reservations()
         self._ladders()
+        self._remembered()
 
     def _must_obey(self, site: str, grace_s: float = 0.0) -> Limit:
         held = self.held.get(site)
@@ -249,6 +251,30 @@ class Checker:
                     self.over_since.pop(f"locked {key}", None)
                 elif self.world.now - self.over_since.setdefault(f"locked {key}", self.world.now) > LEASE_S + 2 * CYCLE_S:
                     self.fail("ladder", f"{name} is locked and obeys {site.limit_in_force()}")
+
+    def _remembered(self) -> None:
+        """A lock outlives its leader: four hours, or two people's order; no take-over lets a site up earlier."""
+        for process in self.world.leaders():
+            engine = process.engine
+            assert engine is not None
+            store = self.world.store
+            for name, ladder in engine.ladders.items():
+                stored = name in store.ladders and store.ladders[name][1]["stage"] == Stage.LOCKED.value
+                key = f"store {process.name} {name}"
+                if ladder.stage is Stage.LOCKED:
+                    self.locked.setdefault(name, self.world.now)
+                    if stored or store.out or store.full or store.slow_s:
+                        self.over_since.pop(key, None)
+                    elif self.world.now - self.over_since.setdefault(key, self.world.now) > 4 * CYCLE_S:
+                        self.fail("ladder", f"{name} is locked, and the database, which works, does not know it")
+                    continue
+                self.over_since.pop(key, None)
+                since = self.locked.get(name)
+                if since is None or not stored:
+                    continue  # it died before it could write it down: nobody can know
+                if self.world.now - since < RESET_S - 2 * CYCLE_S:
+                    self.fail("ladder", f"{name} was locked {self.world.now - since:.0f} s ago and is {ladder.stage} again")
+                del self.locked[name]
 
 
 def summary(violations: Sequence[Violation]) -> str:

@@ -10,7 +10,8 @@ from unittest.mock import patch
 
 from derms.limits import Limit
 from telemetry.control import compliance, decide, orders
-from telemetry.control.grant import Acknowledgement, Grant, Outcome, Reading
+from telemetry.control.grant import Acknowledgement, Grant, Outcome
+from telemetry.control.ladder_keeper import LadderKeeper
 from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
 from telemetry.control.site_book import SiteBook
@@ -19,7 +20,7 @@ from telemetry.control.site_lease import Verdict as LeaseVerdict
 from telemetry.control.state import HeadReading
 from telemetry.control.telemetry_quality import MEASURED, NONE, HeadWatch, Verdict
 from telemetry.engine import ControlEngine
-from telemetry.protocols.dnp3 import codec, outstation
+from telemetry.protocols.dnp3 import outstation
 from tests.simulation import processes
 from tests.simulation.feeder import TreeSolver
 from tests.simulation.sites import SimulatedSite
@@ -102,34 +103,6 @@ def _() -> Iterator[None]:
         return int(outputs.get(outstation.p.AO_CHECK, 0))
 
     with patch.object(outstation, "check_of", unchecked):
-        yield
-
-
-# On the wire
-
-
-@bug("the codec rounds a limit up")
-def _() -> Iterator[None]:
-    with patch.object(codec, "_per_mille", lambda value, rating: min(1000, -(-value * 1000 // rating))):
-        yield
-
-
-@bug("the codec swaps import and export")
-def _() -> Iterator[None]:
-    right = codec.limit_to_raw
-    with patch.object(codec, "limit_to_raw", lambda limit, ratings: right(limit, ratings)[::-1]):
-        yield
-
-
-@bug("the codec reads generation as import")
-def _() -> Iterator[None]:
-    right = codec.reading
-
-    def mirrored(*args: Any) -> Reading:
-        reading = right(*args)
-        return replace(reading, power_w=-reading.power_w)
-
-    with patch.object(codec, "reading", mirrored):
         yield
 
 
@@ -318,6 +291,32 @@ def _() -> Iterator[None]:
         yield
 
 
+@bug("a new leader forgets which sites were locked")
+def _() -> Iterator[None]:
+    async def forgets(_: processes.Memory, now: float) -> dict[str, compliance.Ladder]:
+        return {}
+
+    with patch.object(processes.Memory, "recall", forgets):
+        yield
+
+
+@bug("a lock that could not be stored is never stored")
+def _() -> Iterator[None]:
+    with patch.object(LadderKeeper, "lost", lambda self, names: None):
+        yield
+
+
+@bug("a ladder ages two thousand times too fast over a take-over")
+def _() -> Iterator[None]:
+    right = compliance.Ladder.from_dict.__func__  # type: ignore[attr-defined]
+
+    def aged(cls: type, raw: Any, now: float, age_s: float) -> compliance.Ladder:
+        return right(cls, raw, now, age_s * 2000.0)
+
+    with patch.object(compliance.Ladder, "from_dict", classmethod(aged)):
+        yield
+
+
 @bug("limits are not bounded by the agreement")
 def _() -> Iterator[None]:
     right = decide._one
@@ -328,3 +327,6 @@ def _() -> Iterator[None]:
 
     with patch.object(decide, "_one", generous):
         yield
+
+
+from tests.simulation import planted_wires  # noqa: E402, F401  (registers its bugs)

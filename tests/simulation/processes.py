@@ -8,15 +8,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from derms.grid.envelope import Site
+from telemetry.control.compliance import Ladder
 from telemetry.control.grant import Grant
+from telemetry.control.ladder_keeper import LadderKeeper
 from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.protocols.dnp3.dialect import OURS
 from telemetry.protocols.dnp3.master import Dnp3Master, Dnp3Site
+from telemetry.protocols.ports import SitePort
 from tests.simulation.clockwork import MachineClock
 from tests.simulation.feeder import FAILSAFE, TreeSolver
+from tests.simulation.modbus import SunSpecSimulatedSite, sunspec_port
 from tests.simulation.network import Silent
 from tests.simulation.sites import SimulatedSite
 from tests.simulation.store import LEASE_S, StoreDown
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 T = TypeVar("T")
-AUDIT_S = 5.0
+AUDIT_S, READ_S = 5.0, 2.0
 
 
 class EngineProcess:
@@ -62,9 +66,10 @@ class EngineProcess:
         self.incarnation += 1
         self.gate.set()
         self.leadership = Leadership(self)
-        self.solver = TreeSolver()
+        self.solver, self.recorder = TreeSolver(), Recorder(self)
         self.engine = self.world.engine_for(self)
-        self.tasks = [asyncio.create_task(self._lead()), asyncio.create_task(self._cycle())]
+        works = (self._lead(), self._cycle(), self.recorder.write())
+        self.tasks = [asyncio.create_task(work) for work in works]
 
     def kill(self) -> None:
         """End it at once, wherever it is."""
@@ -136,10 +141,12 @@ class Leadership:
 
 
 class Recorder:
-    """The audit log through the process's own connection, and the checker that sees every record."""
+    """The audit log through the process's own connection, the ladders' rows, and the checker that sees every record."""
 
     def __init__(self, process: EngineProcess) -> None:
         self._process = process
+        self._keeper = LadderKeeper()
+        self._waiting: asyncio.Queue[tuple[int, dict[str, dict[str, Any]]]] = asyncio.Queue()
 
     async def audit(self, grants: Sequence[Grant]) -> bool:
         """Write raises first; a failure or a slow disk blocks the raise."""
@@ -150,8 +157,37 @@ class Recorder:
             return False
 
     def record(self, record: CycleRecord) -> None:
-        """Give the record to the checker."""
+        """Give the record to the checker, and what moved on the ladders to the writer."""
         self._process.world.recorded(self._process, record)
+        assert self._process.engine is not None
+        ladders = self._keeper.moved(self._process.engine.ladders, record.now)
+        if ladders:
+            self._waiting.put_nowait((record.epoch, ladders))
+
+    async def write(self) -> None:
+        """Write what waits, as the product's recorder thread does: a failure gives the ladders back to the keeper."""
+        while True:
+            epoch, ladders = await self._waiting.get()
+            try:
+                await self._process.through(self._process.world.store.keep_ladders(epoch, ladders))
+            except StoreDown:
+                self._keeper.lost(ladders)
+
+
+class Memory:
+    """The ladders that earlier leaders kept, read through the process's own connection."""
+
+    def __init__(self, process: EngineProcess) -> None:
+        self._process = process
+
+    async def recall(self, now: float) -> dict[str, Ladder] | None:
+        """Return them, None when the database does not answer in time."""
+        work = asyncio.wait_for(self._process.world.store.read_ladders(), READ_S)
+        try:
+            stored_now, rows = await self._process.through(work)
+        except (StoreDown, TimeoutError):
+            return None
+        return {name: Ladder.from_dict(state, now, stored_now - at) for name, (at, state) in rows.items()}
 
 
 class Master(Dnp3Master):
@@ -205,8 +241,10 @@ class GatedSolver:
         return await self._process.solver.solve(hour=hour, head=head, asks=asks, settings=settings)
 
 
-def site_port(process: EngineProcess, site: SimulatedSite) -> Dnp3Site:
-    """Return the product's DNP3 port to one site."""
+def site_port(process: EngineProcess, site: SimulatedSite) -> SitePort:
+    """Return the product's port to one site, by what it speaks."""
+    if isinstance(site, SunSpecSimulatedSite):
+        return sunspec_port(process, site)
     return Dnp3Site(Master(process, site), site.site, process.clock, FAILSAFE, OURS)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from telemetry.control.grant import Grant
 from telemetry.control.orders import Order
@@ -51,6 +52,7 @@ class Store:
     audited: dict[tuple[str, int, int], float] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     backup: LeaseRow = field(default_factory=LeaseRow)
+    ladders: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     async def take_lead(self, holder: str, foreign: int) -> int | None:
         """Lead if nobody does, under the next epoch, and above one that a site reports."""
@@ -82,6 +84,17 @@ class Store:
             return False
         self.audited |= {(grant.site, grant.epoch, grant.sequence): now for grant in grants}
         return True
+
+    async def keep_ladders(self, epoch: int, ladders: Mapping[str, dict[str, Any]]) -> None:
+        """Store where sites stand, if their epoch still leads."""
+        now = await self._answer(write=True)
+        if epoch == self.lease.epoch:
+            self.ladders |= {name: (now, state) for name, state in ladders.items()}
+
+    async def read_ladders(self) -> tuple[float, dict[str, tuple[float, dict[str, Any]]]]:
+        """Return the database's time, and where each site stood when."""
+        now = await self._answer(write=False)
+        return now, dict(self.ladders)
 
     async def read_head(self) -> HeadRow | None:
         """Return the newest head measurement."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from derms.agreement import Terms
 from telemetry.control.compliance import Stage
 from telemetry.control.grant import Acknowledgement, Grant, Reading
 from telemetry.control.settings import ControlSettings
@@ -14,13 +15,17 @@ from telemetry.engine import ControlEngine
 from telemetry.protocols.ports import SitePort
 from tests.simulation.feeder import FAILSAFE, FLEXIBLE, HEAD, NORMAL, STATES, Plant
 from tests.simulation.invariants import CYCLE_S, Checker
+from tests.simulation.modbus import SunSpecSimulatedSite
 from tests.simulation.network import Network
-from tests.simulation.processes import EngineProcess, GatedSolver, OrderDesk, Recorder, site_port
+from tests.simulation.processes import EngineProcess, GatedSolver, Memory, OrderDesk, site_port
 from tests.simulation.sites import SimulatedSite
 from tests.simulation.store import HeadRow, Store
+from tests.simulation.sunspec_leases import SunSpecLeases
 from tests.unit.terms import terms
 
 SITES = ("a", "b", "c", "d")
+SUNSPEC = ("d",)
+"""The others speak DNP3."""
 SCADA_S = 2.0
 TRIP_S = 4 * 3600.0
 
@@ -49,8 +54,12 @@ class World:
         self.network = Network(random.Random(seed + 1))
         self.store = Store(random.Random(seed + 2))
         self.plant = Plant(random.Random(seed + 3))
-        self.sites = {name: SimulatedSite(name, loop, random.Random(f"{seed}{name}")) for name in SITES}
+        self.sites: dict[str, SimulatedSite] = {
+            name: (SunSpecSimulatedSite if name in SUNSPEC else SimulatedSite)(name, loop, random.Random(f"{seed}{name}"))
+            for name in SITES
+        }
         self.checker = Checker(self)
+        self.leases = SunSpecLeases(self)
         self.useful = Useful()
         self.head_fault, self.head_fault_since = "", 0.0
         self.solver_broken = False
@@ -59,7 +68,10 @@ class World:
         self._known = "normal"
         self._frozen_w = 0.0
         for site in self.sites.values():
-            site.accepted = lambda now, site=site: self.checker.accepted(site)  # type: ignore[method-assign, misc]
+            if isinstance(site, SunSpecSimulatedSite):
+                site.leased = lambda now, engine, site=site: self.leases.leased(site, engine)  # type: ignore[method-assign, misc]
+            else:
+                site.accepted = lambda now, site=site: self.checker.accepted(site)  # type: ignore[method-assign, misc]
         self.processes = [EngineProcess(name, self) for name in ("A", "B")]
 
     @property
@@ -71,12 +83,13 @@ class World:
         """Return a fresh engine of the product for a process."""
         return ControlEngine(
             feeder="tree",
-            terms=[terms(name, failsafe=FAILSAFE, flexible=FLEXIBLE) for name in SITES],
-            ports={name: Watched(site_port(process, site), self) for name, site in self.sites.items()},
+            terms=[_terms(name) for name in SITES],
+            ports={name: Watched(site_port(process, site), self, process.name) for name, site in self.sites.items()},
             solver=GatedSolver(process),
-            recorder=Recorder(process),
+            recorder=process.recorder,
             leadership=process.leadership,
             orders=OrderDesk(process),
+            memory=Memory(process),
             clock=process.clock,
             settings=ControlSettings(cycle_s=CYCLE_S, most_head_w=1.5 * NORMAL[HEAD].rating_w),
         )
@@ -144,11 +157,16 @@ class World:
             self.useful.lent += seconds * max(0, lent) / span
 
 
+def _terms(name: str) -> Terms:
+    found = terms(name, failsafe=FAILSAFE, flexible=FLEXIBLE)
+    return replace(found, protocol="sunspec") if name in SUNSPEC else found
+
+
 class Watched:
     """A site's port that tells the checker what goes out, before it goes out."""
 
-    def __init__(self, inner: SitePort, world: World) -> None:
-        self._inner, self._world = inner, world
+    def __init__(self, inner: SitePort, world: World, engine: str) -> None:
+        self._inner, self._world, self._engine = inner, world, engine
         self.site, self.protocol = inner.site, inner.protocol
 
     async def read(self) -> Reading:
@@ -157,8 +175,11 @@ class Watched:
 
     async def publish(self, grant: Grant) -> Acknowledgement:
         """Note the grant, then send it."""
-        assert grant.stamp is not None
-        self._world.checker.was_sent(grant, self._world.sites[self.site].stamped[grant.stamp])
+        if grant.stamp is None:  # SunSpec knows no stamp: the device counts from the write
+            self._world.checker.was_sent(grant, self._world.now)
+            self._world.leases.sent(grant, self._engine)
+        else:
+            self._world.checker.was_sent(grant, self._world.sites[self.site].stamped[grant.stamp])
         return await self._inner.publish(grant)
 
     def messages(self) -> int:
