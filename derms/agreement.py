@@ -90,7 +90,7 @@ class Terms:
     schedule_zone: str = "UTC"
     """The zone whose months and hours the schedule counts (IANA name)."""
     inverter: str = "unity"
-    """What the site's inverters must do, as the study assumed it: a key of `derms.grid.capacity.INVERTERS`."""
+    """What the site's inverters must do, as the study assumed it: a key of `derms.grid.study_request.INVERTERS`."""
     conditions: Conditions | None = None
     """Nothing: none were written down (every document from before they were)."""
 

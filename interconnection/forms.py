@@ -8,7 +8,7 @@ from django import forms
 
 from derms.agreement import Conditions
 from derms.errors import InputError
-from derms.grid.capacity import INVERTERS
+from derms.grid.study_request import INVERTERS
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection import rule_packs

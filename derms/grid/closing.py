@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from derms.errors import NotConverged
-from derms.grid.capacity import StudyRequest, participating_criteria
+from derms.grid.capacity import participating_criteria
 from derms.grid.devices import devices
 from derms.grid.hosting import one_bus
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.protection import protection
 from derms.grid.regulators import has_controls, least_of, modes
 from derms.grid.site_year import SiteStudy, fast_engine
+from derms.grid.study_request import StudyRequest
 
 MODES = ("frozen", "edge", "free")
 

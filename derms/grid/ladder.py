@@ -12,9 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from derms.errors import InputError
-from derms.grid.capacity import StudyRequest, StudyResult, merge, slices
+from derms.grid.capacity import slices
 from derms.grid.opendss import Circuit
 from derms.grid.site_year import study_hours_on_arrays
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import StudyResult, merge
 
 RAISE = 1.5
 """A new conductor or transformer carries this many times the old one; the next larger class is about that."""

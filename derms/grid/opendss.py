@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from derms.errors import InputError, LocalError, ModelRefused, NotConverged
-from derms.grid.line_ratings import stated_line_ratings
+from derms.errors import InputError, ModelRefused, NotConverged
+from derms.grid.dss_context import each, new_context, place_bus, run
+from derms.grid.dss_reading import Bus, longest_shape, read_buses, read_elements
 from derms.units import SQRT3
 
 FloatArray = NDArray[np.float64]
@@ -36,31 +37,6 @@ TOLERANCE = 1e-7
 
 LOAD_BANDS = (0.85, 1.15)
 """Per unit: the band in which a study and the control room let loads keep their law (see `widen_load_bands`)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bus:
-    """A bus: its phases, base volts (line to neutral), place in the feeder's own coordinates, km from the head."""
-
-    name: str
-    phases: tuple[int, ...]
-    base_v: float
-    x: float | None
-    y: float | None
-    distance_km: float
-
-
-@dataclass(frozen=True, slots=True)
-class Element:
-    """A line or transformer with its normal ampere rating and where that number comes from."""
-
-    name: str
-    kind: str
-    normal_amps: float
-    rating_origin: str
-    bus1: str
-    bus2: str
-    phases: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +79,11 @@ class Circuit:
         self._file_load_mult = float(context.Solution.LoadMult())
         self._solve_first()
         self.name = str(context.Circuit.Name())
-        self.hours = self._longest_shape()
+        self.hours = longest_shape(context)
         self._read_nodes()
-        self.buses = self._read_buses()
-        self._read_elements()
+        self.buses = read_buses(context)
+        self.node_base_v = np.array([self.buses[node.rsplit(".", 1)[0]].base_v for node in self.nodes])
+        self.elements, self.element_columns = read_elements(context)
         self._initial_controls = self.controls()
         self.widened = 0
         self.load_bands = LOAD_BANDS
@@ -142,13 +119,13 @@ class Circuit:
     @classmethod
     def compile(cls, text: str) -> Circuit:
         """Compile self-contained text, one command a line (our own emission); raises ModelRefused with the line."""
-        context = _new_context()
+        context = new_context()
         for number, line in enumerate(text.splitlines(), start=1):
             command = line.strip()
             if command.startswith("setbusxy "):
-                _place_bus(context, command)
+                place_bus(context, command)
             elif command and not command.startswith(("!", "//")):
-                _run(context, command, where=f"line {number}")
+                run(context, command, where=f"line {number}")
         if not context.Circuit.Name():
             raise ModelRefused("the text defines no circuit", where="line 1", remedy="Start with 'New Circuit.NAME'.")
         return cls(context)
@@ -156,8 +133,8 @@ class Circuit:
     @classmethod
     def compile_file(cls, master: Path) -> Circuit:
         """Compile a master file that the caller trusts (tests and our own feeders)."""
-        context = _new_context()
-        _run(context, f'compile "{master.resolve()}"', where=master.name)
+        context = new_context()
+        run(context, f'compile "{master.resolve()}"', where=master.name)
         return cls(context)
 
     # -- solving ------------------------------------------------------------------------------------------------
@@ -213,7 +190,7 @@ class Circuit:
         there two solutions are valid, up to 4 % of a load apart.
         """
         loads, changed = self._dss.Loads, 0
-        for _ in _each(loads):
+        for _ in each(loads):
             if loads.Vminpu() > low_pu or loads.Vmaxpu() < high_pu:
                 changed += not str(loads.Name()).lower().startswith("headroom_site_")
                 loads.Vminpu(min(float(loads.Vminpu()), low_pu))
@@ -230,11 +207,11 @@ class Circuit:
         """Return the state of regulators and capacitors: (transformer, winding, tap), (capacitor, steps closed)."""
         dss = self._dss
         taps = []
-        for _ in _each(dss.Transformers):
+        for _ in each(dss.Transformers):
             for winding in range(1, dss.Transformers.NumWindings() + 1):
                 dss.Transformers.Wdg(winding)
                 taps.append((dss.Transformers.Name(), winding, float(dss.Transformers.Tap())))
-        steps = [(dss.Capacitors.Name(), tuple(dss.Capacitors.States())) for _ in _each(dss.Capacitors)]
+        steps = [(dss.Capacitors.Name(), tuple(dss.Capacitors.States())) for _ in each(dss.Capacitors)]
         return tuple(taps), tuple(steps)
 
     def restore_controls(self, state: tuple[Any, Any]) -> None:
@@ -283,7 +260,7 @@ class Circuit:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _command(self, text: str) -> None:
-        _run(self._dss, text, where="setup")
+        run(self._dss, text, where="setup")
 
     def _solve_first(self) -> None:
         self._dss.Solution.Hour(0)
@@ -302,60 +279,12 @@ class Circuit:
         if not self._dss.Solution.Converged():
             raise NotConverged("the power flow has no solution", where=where, remedy="Check loads and ratings there.")
 
-    def _longest_shape(self) -> int:
-        used = set()
-        for _ in _each(self._dss.Loads):
-            used.add(self._dss.Loads.Yearly().lower())
-        longest = 1
-        for _ in _each(self._dss.LoadShape):
-            if self._dss.LoadShape.Name().lower() in used:
-                longest = max(longest, int(self._dss.LoadShape.Npts()))
-        return longest
-
     def _read_nodes(self) -> None:
         names = [name.lower() for name in self._dss.Circuit.AllNodeNames()]
         self.nodes: tuple[str, ...] = tuple(names)
         bus_names = [name.lower() for name in self._dss.Circuit.AllBusNames()]
         index = {name: number for number, name in enumerate(bus_names)}
         self.node_bus = np.array([index[node.rsplit(".", 1)[0]] for node in names], dtype=np.int64)
-
-    def _read_buses(self) -> dict[str, Bus]:
-        dss, buses = self._dss, {}
-        distances = dss.Circuit.AllBusDistances()
-        for number, name in enumerate(dss.Circuit.AllBusNames()):
-            dss.Circuit.SetActiveBusi(number)
-            placed = bool(dss.Bus.Coorddefined())
-            phases = tuple(sorted(node for node in dss.Bus.Nodes() if 1 <= node <= 3))
-            buses[name.lower()] = Bus(
-                name.lower(),
-                phases,
-                float(dss.Bus.kVBase()) * 1000.0,
-                float(dss.Bus.X()) if placed else None,
-                float(dss.Bus.Y()) if placed else None,
-                float(distances[number]),
-            )
-        self.node_base_v = np.array([buses[node.rsplit(".", 1)[0]].base_v for node in self.nodes])
-        return buses
-
-    def _read_elements(self) -> None:
-        dss = self._dss
-        names = [name.lower() for name in dss.PDElements.AllNames()]
-        stated = stated_line_ratings(dss)
-        elements, columns = [], []
-        for column, name in enumerate(names):
-            kind = name.split(".", 1)[0]
-            if kind not in ("line", "transformer"):
-                continue
-            dss.Circuit.SetActiveElement(name)
-            amps = float(dss.CktElement.NormalAmps())
-            if not dss.CktElement.Enabled() or amps <= 0:
-                continue
-            buses = [bus.split(".", 1)[0].lower() for bus in dss.CktElement.BusNames()]
-            origin = "nameplate" if kind == "transformer" else "stated" if name[5:] in stated else "default"
-            elements.append(Element(name, kind, amps, origin, buses[0], buses[1], int(dss.CktElement.NumPhases())))
-            columns.append(column)
-        self.elements: tuple[Element, ...] = tuple(elements)
-        self.element_columns = np.array(columns, dtype=np.int64)
 
     def _check_energised(self) -> None:
         dead = [node for node, volts in zip(self.nodes, self._snapshot().v_pu, strict=True) if volts < 0.05]
@@ -426,45 +355,3 @@ class Circuit:
             losses_w=float(dss.Circuit.Losses()[0]),
             taps=taps,
         )
-
-
-def _new_context() -> Any:
-    import opendssdirect  # 0.3 s and 40 MB: only where it is used
-
-    context = opendssdirect.NewContext()
-    context.Basic.AllowChangeDir(False)
-    context.Basic.AllowForms(False)
-    context.Basic.AllowEditor(False)
-    context.Basic.AllowDOScmd(False)
-    return context
-
-
-def _place_bus(context: Any, command: str) -> None:
-    """Give a bus its coordinates; files list buses that the circuit does not have, which is no fault."""
-    from dss import DSSException
-
-    try:
-        context.Text.Command(command)
-    except DSSException:
-        return
-
-
-def _run(context: Any, command: str, *, where: str) -> None:
-    """Run one command; an engine error becomes ModelRefused without the engine's text, which quotes file lines."""
-    from dss import DSSException
-
-    try:
-        context.Text.Command(command)
-    except DSSException as error:
-        number = error.args[0] if error.args else "?"
-        raise ModelRefused(f"OpenDSS refuses this line (error {number})", where=where) from None
-    if context.Error.Number():
-        raise LocalError(f"OpenDSS reports error {context.Error.Number()}", where=where)
-
-
-def _each(collection: Any) -> Iterable[None]:
-    """Walk an OpenDSS collection by its cursor."""
-    found = collection.First()
-    while found:
-        yield None
-        found = collection.Next()

@@ -12,18 +12,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from derms.errors import InputError, NotConverged
-from derms.grid.capacity import (
-    RESOLUTION_W,
-    HourLimit,
-    Slice,
-    StudyRequest,
-    participating_criteria,
-)  # fmt: skip
+from derms.grid.capacity import RESOLUTION_W, participating_criteria
 from derms.grid.criteria import Criteria
 from derms.grid.devices import devices
 from derms.grid.opendss import Circuit, Injection, Snapshot
 from derms.grid.search import furthest
 from derms.grid.site_year import SiteStudy, fast_engine
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import HourLimit, Slice
 
 SIDES = (("import", 1.0), ("export", -1.0))
 STEP_ROOM = 1.3

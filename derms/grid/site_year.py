@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from derms.grid.capacity import HourLimit, Slice, StudyRequest, note_violations
 from derms.grid.devices import devices
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import (
@@ -37,6 +36,8 @@ from derms.grid.network import ComplexArray, FloatArray, Network
 from derms.grid.notes import Notes
 from derms.grid.opendss import Circuit
 from derms.grid.protection import protection
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import HourLimit, Slice, note_violations
 
 
 def fast_engine(circuit: Circuit) -> FastEngine:

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from derms.errors import InputError, ModelRefused
-from derms.grid.capacity import StudyResult
 from derms.grid.opendss import Circuit
+from derms.grid.study_result import StudyResult
 
 NORMAL = "normal"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")

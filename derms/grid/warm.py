@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from derms.grid.capacity import StudyRequest
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.opendss import Circuit
+from derms.grid.study_request import StudyRequest
 
 TINY = (
     "clear",

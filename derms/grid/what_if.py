@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from derms.errors import NotConverged
-from derms.grid.capacity import INVERTERS, StudyRequest
 from derms.grid.devices import devices
 from derms.grid.electrical_distance import path_impedance
 from derms.grid.fast import FastEngine, HourGroup
@@ -23,6 +22,7 @@ from derms.grid.notes import NOISE
 from derms.grid.opendss import Circuit
 from derms.grid.protection import protection
 from derms.grid.site_year import fast_engine
+from derms.grid.study_request import INVERTERS, StudyRequest
 
 SIDES = (("import", 1.0), ("export", -1.0))
 FURTHER = 2.0
@@ -36,7 +36,7 @@ def what_if(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     `arguments["request"]`: a `StudyRequest.to_dict()`: bus, phases, `import_w` and `export_w` (watts, magnitudes at the
     point of common coupling), `hours` (0-based study hours), `criteria`, `power_factor`, `inverter` (see
-    `capacity.INVERTERS`). Raises InputError for a bus or phase that the feeder does not have, NotConverged where an hour
+    `study_request.INVERTERS`). Raises InputError for a bus or phase that the feeder does not have, NotConverged where an hour
     has no solution even without the site.
 
     The answer, plain data, kilowatts rounded down to 0.1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from derms.grid.capacity import StudyRequest, electrical_findings, study_hours
+from derms.grid.capacity import electrical_findings, study_hours
 from derms.grid.certificate import certificate
 from derms.grid.closing import closing
 from derms.grid.criteria import Criteria, CriteriaSettings
@@ -16,6 +16,7 @@ from derms.grid.opendss import Circuit
 from derms.grid.outlook import outlook
 from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
+from derms.grid.study_request import StudyRequest
 from derms.grid.switching_states import SwitchingState, text_of_state
 from derms.grid.what_if import what_if
 from derms.sandbox.capacity_map import capacity_map

@@ -10,7 +10,9 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from derms.errors import Conflict
-from derms.grid.capacity import Slice, StudyRequest, StudyResult, closes, merge, scaled, slices, with_curtailment
+from derms.grid.capacity import closes, scaled, slices, with_curtailment
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import Slice, StudyResult, merge
 from derms.sandbox.feeder_process import FeederProcess
 
 SLICE_S = 900.0

@@ -15,13 +15,15 @@ import numpy as np
 
 from derms.benchmarks.hosting_capacity import bench
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest, StudyResult, study
+from derms.grid.capacity import study
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.devices import head_element
 from derms.grid.dss_text import read_model
 from derms.grid.fast import FastEngine
 from derms.grid.hosting import hour_limits, name_of, one_bus, watch
 from derms.grid.opendss import Circuit
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import StudyResult
 from derms.validation import second_engine
 
 

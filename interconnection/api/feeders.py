@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from derms.access import SIGNED_IN, access
 from derms.errors import InputError
-from derms.grid.capacity import INVERTERS
+from derms.grid.study_request import INVERTERS
 from interconnection import queries, roles
 from interconnection.api import etag, schemas
 from interconnection.api.base import Api

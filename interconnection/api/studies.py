@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from derms.access import SIGNED_IN, access
-from derms.grid.capacity import INVERTERS
+from derms.grid.study_request import INVERTERS
 from interconnection import queries, roles
 from interconnection.api import schemas
 from interconnection.api.base import Api, page

@@ -13,9 +13,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from derms.errors import Conflict, HeadroomError, InputError
-from derms.grid.capacity import ENGINE_VERSION, Slice, StudyRequest, StudyResult, inputs_sha256
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.curtailment import Need
+from derms.grid.study_request import ENGINE_VERSION, StudyRequest, inputs_sha256
+from derms.grid.study_result import Slice, StudyResult
 from derms.sandbox.study_pool import run_study
 from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services import constraints

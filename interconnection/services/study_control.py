@@ -10,7 +10,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from derms.errors import Conflict, HeadroomError, InputError
-from derms.grid.capacity import StudyRequest
+from derms.grid.study_request import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import Application, Event, Study

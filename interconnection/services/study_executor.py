@@ -25,7 +25,9 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from derms.errors import Conflict, HeadroomError, LocalError
-from derms.grid.capacity import Slice, StudyRequest, slices
+from derms.grid.capacity import slices
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import Slice
 from derms.sandbox.feeder_process import FeederProcess
 from derms.sandbox.study_pool import SLICE_S, run_study
 from interconnection.models import Study

@@ -22,7 +22,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from derms.errors import InputError, LocalError
-from derms.grid.capacity import ENGINES, StudyRequest, StudyResult
+from derms.grid.study_request import ENGINES, StudyRequest
+from derms.grid.study_result import StudyResult
 from derms.sandbox.study_pool import Progress, run_study
 
 SIGNED = ("inputs.json", "model.dss", "result.json", "hourly.npz")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from derms.errors import InputError, NotFound
-from derms.grid.capacity import StudyRequest
+from derms.grid.study_request import StudyRequest
 from derms.grid.switching_states import NORMAL, SwitchingState, month_hour_table
 from derms.sandbox.feeder_process import FeederProcess
 from derms.sandbox.study_pool import run_study

@@ -23,7 +23,7 @@ def answer(
 
     `version`: a stored feeder model; `bus`; `phases` out of 1, 2, 3; `import_w`, `export_w`: whole watts >= 0, not both
     nothing; `hours`: how many, spread evenly over the feeder's year, or the study hours themselves (0-based, rising);
-    `inverter`: a key of `derms.grid.capacity.INVERTERS`. The answer is documented at `derms.grid.what_if.what_if`, with
+    `inverter`: a key of `derms.grid.study_request.INVERTERS`. The answer is documented at `derms.grid.what_if.what_if`, with
     `feeder`, `model_sha256`, `bus`, `phases` added.
 
     A feeder's first question starts a confined child (seconds); the next ones find it warm. Raises InputError (what, where,

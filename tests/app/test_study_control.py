@@ -13,7 +13,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derms.errors import Conflict, InputError
-from derms.grid.capacity import Slice, StudyRequest
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import Slice
 from derms.sandbox import study_pool
 from interconnection import queries
 from interconnection.models import Application, FeederVersion, Study

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from derms.grid.capacity import StudyRequest
+from derms.grid.study_request import StudyRequest
 from interconnection.models import FeederVersion, Study
 from interconnection.services import studies, study_executor
 from interconnection.services.feeders import feeder_version

@@ -9,8 +9,8 @@ import pytest
 
 from derms.errors import InputError
 from derms.feeders import shipped
-from derms.grid.capacity import ENGINE_VERSION, StudyRequest
 from derms.grid.dss_text import read_model
+from derms.grid.study_request import ENGINE_VERSION, StudyRequest
 from derms.sandbox.study_pool import run_study
 from interconnection.services.study_folder import replay, verify, write
 

@@ -9,10 +9,11 @@ from derms.benchmarks.hosting_capacity import bench
 from derms.benchmarks.models import model_text
 from derms.feeders import FOLDER, shipped
 from derms.feeders.load_shapes import csv
-from derms.grid.capacity import StudyRequest, study
+from derms.grid.capacity import study
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit, Injection
+from derms.grid.study_request import StudyRequest
 from derms.validation.answers import BASE_CASES, IEEE13, TAPS13
 from tests.conftest import shared_path
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from derms.errors import InputError
-from derms.grid.capacity import StudyRequest
 from derms.grid.curtailment import HOURS, SCALES, Need, curtailment
+from derms.grid.study_request import StudyRequest
 
 FLAT = ((1_000_000,) * 24,) * 7
 NIGHT = (tuple(1_000_000 if hour >= 20 else 0 for hour in range(24)),) * 7

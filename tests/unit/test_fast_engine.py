@@ -11,7 +11,7 @@ from scipy import sparse
 from derms.benchmarks.opendss_peers import Peer
 from derms.errors import ModelRefused
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest, study_hours
+from derms.grid.capacity import study_hours
 from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.extraction import Extraction
@@ -24,6 +24,7 @@ from derms.grid.load_law import MODELS, Branches, kernel_arrays, law, power_near
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.sharing import Sharing, Sites
 from derms.grid.sharing_rules import RULES, Demand, divide
+from derms.grid.study_request import StudyRequest
 from derms.grid.warm import TINY
 
 EVERY_ELEMENT = CriteriaSettings(rule="masked", participation=0.0, voltage_scope="all")

@@ -9,7 +9,7 @@ from hypothesis import strategies as some
 
 from derms.benchmarks.envelope import random_sites
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest, study_hours
+from derms.grid.capacity import study_hours
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.fast import FastEngine, HourState
@@ -17,6 +17,7 @@ from derms.grid.hosting import watch
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.sharing import Sharing, Sites
 from derms.grid.sharing_rules import Demand
+from derms.grid.study_request import StudyRequest
 
 HOURS = (100, 498, 3000, 4866)
 PLACES = ("250", "83", "67", "450", "114")

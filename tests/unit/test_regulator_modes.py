@@ -6,12 +6,14 @@ import pytest
 
 from derms.errors import InputError
 from derms.feeders import shipped
-from derms.grid.capacity import Slice, StudyRequest, merge, participating_criteria, study, study_hours
+from derms.grid.capacity import participating_criteria, study, study_hours
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.devices import devices
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.regulators import band_edge, edge_limit, free_limit, study_hours_by_mode
+from derms.grid.study_request import StudyRequest
+from derms.grid.study_result import Slice, merge
 
 BUS, PHASES = "250", (1, 2, 3)
 

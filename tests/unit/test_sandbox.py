@@ -13,9 +13,10 @@ import pytest
 
 from derms.errors import InputError, LocalError, ModelRefused
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest, study
+from derms.grid.capacity import study
 from derms.grid.dss_text import read_model
 from derms.grid.opendss import Circuit
+from derms.grid.study_request import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import PROJECT, FeederProcess
 from derms.sandbox.study_pool import run_study

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from derms.errors import InputError
-from derms.grid.capacity import StudyRequest, study
+from derms.grid.capacity import study
 from derms.grid.opendss import Circuit
+from derms.grid.study_request import StudyRequest
 from derms.grid.switching_states import SwitchingState, month_hour_table, text_of_state
 
 RING = """clear

@@ -10,7 +10,7 @@ import pytest
 
 from derms.errors import InputError
 from derms.feeders import shipped
-from derms.grid.capacity import StudyRequest, study_hours
+from derms.grid.capacity import study_hours
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.devices import devices
 from derms.grid.dss_text import read_model
@@ -18,6 +18,7 @@ from derms.grid.hosting import one_bus
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.protection import protection
 from derms.grid.site_year import fast_engine
+from derms.grid.study_request import StudyRequest
 from derms.grid.what_if import what_if
 
 HOURS = (60, 498, 3000, 4866, 7000)

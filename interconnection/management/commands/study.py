@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError, InputError
-from derms.grid.capacity import REGULATORS
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.curtailment import Need
+from derms.grid.study_request import REGULATORS
 from derms.progress import Bar
 from derms.sandbox.study_pool import run_study
 from derms.units import kilowatts_to_watts

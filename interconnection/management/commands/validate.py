@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError
-from derms.grid.capacity import ENGINE_VERSION
+from derms.grid.study_request import ENGINE_VERSION
 from derms.validation.answers import Check, run, skipped_by_name
 from interconnection.study_models import EngineHealth
 

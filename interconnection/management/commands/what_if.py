@@ -9,7 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from derms.errors import HeadroomError, InputError
-from derms.grid.capacity import INVERTERS
+from derms.grid.study_request import INVERTERS
 from derms.units import kilowatts_to_watts
 from interconnection.services.feeders import feeder_version
 from interconnection.services.what_if import answer
