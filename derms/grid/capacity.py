@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from derms.grid.criteria import Criteria
 from derms.grid.curtailment import SCALES, curtailment
+from derms.grid.existing import cases, injections
 from derms.grid.opendss import Circuit, Injection, Snapshot
-from derms.grid.search import furthest
+from derms.grid.search import Found, furthest
 from derms.grid.study_request import StudyRequest
 from derms.grid.study_result import HourLimit, Slice, StudyResult, merge, note_violations
 
@@ -108,6 +109,8 @@ def study_hours(
     An hour whose base state has no solution ends the study with NotConverged: it is no limit, and not zero either.
     """
     circuit.bus(request.bus, request.phases)
+    for site in request.existing:
+        circuit.bus(site.bus, site.phases)
     if request.engine == "arrays":
         # The kernels are loaded only where they are used.
         if request.regulators != "frozen":
@@ -147,12 +150,10 @@ def _one_hour(circuit: Circuit, request: StudyRequest, criteria: Criteria, base:
         if asked == 0:
             limits[side] = (0, "", "")
             continue
-        reactive = asked * np.tan(np.arccos(request.power_factor))
-
-        def at(fraction: float, watts_each_way: float = sign * asked, var: float = sign * reactive) -> Snapshot:
-            return circuit.solve([Injection(request.bus, request.phases, watts_each_way * fraction, var * fraction)])
-
-        answer = furthest(at, base, base, criteria, resolution=RESOLUTION_W / asked)
+        whole = sign * asked
+        full = Injection(request.bus, request.phases, whole, whole * float(np.tan(np.arccos(request.power_factor))))
+        answers = [_furthest_in(circuit, request, criteria, base, full, case) for case in cases(request.existing)]
+        answer = min(answers, key=lambda item: item.fraction)
         # The nano-fraction keeps a whole request whole; below it the product rounds down.
         limits[side] = (int(asked * answer.fraction), answer.criterion, answer.element)
     return HourLimit(
@@ -165,6 +166,19 @@ def _one_hour(circuit: Circuit, request: StudyRequest, criteria: Criteria, base:
         limits["export"][2],
         round(base.head_w),
     )
+
+
+def _furthest_in(
+    circuit: Circuit, request: StudyRequest, criteria: Criteria, settled: Snapshot, full: Injection, case: str
+) -> Found:
+    """Return how far towards `full` the site gets in a case of the sites that are there already."""
+    others = injections(request.existing, case)
+    base = circuit.solve(others) if others else settled
+
+    def at(fraction: float) -> Snapshot:
+        return circuit.solve([replace(full, p_w=full.p_w * fraction, q_var=full.q_var * fraction), *others])
+
+    return furthest(at, base, base, criteria, resolution=RESOLUTION_W / abs(full.p_w))
 
 
 def electrical_findings(circuit: Circuit) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ import numpy as np
 from derms.errors import NotConverged
 from derms.grid.capacity import participating_criteria
 from derms.grid.devices import devices
+from derms.grid.existing import cases, injections
 from derms.grid.hosting import one_bus
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.protection import protection
@@ -29,7 +30,7 @@ def closing(circuit: Circuit, request: StudyRequest, worst: Mapping[str, Sequenc
     nothing on the feeder moves, the three are one. `trip`: the voltage step when the site, settled at its limit in that
     hour, is lost (P to 0 with the controls where they came to rest). `protection`: see there.
     """
-    engine = fast_engine(circuit)
+    engine = fast_engine(circuit, request.existing)
     moving = has_controls(circuit)
     answer: dict[str, Any] = {"regulator_modes": {}, "trip": {}}
     criteria = participating_criteria(circuit, request) if moving else None
@@ -60,10 +61,18 @@ def closing(circuit: Circuit, request: StudyRequest, worst: Mapping[str, Sequenc
 
 def _trip(circuit: Circuit, request: StudyRequest, side: str, hour: int, watts: float) -> dict[str, Any] | None:
     """Return the largest voltage step when a settled site is lost; None where its controls find no rest."""
-    sign = 1.0 if side == "import" else -1.0
+    found = [_trip_in(circuit, request, side, hour, watts, case) for case in cases(request.existing)]
+    known = [item for item in found if item is not None]
+    return max(known, key=lambda item: item["pu"] / item["limit_pu"]) if len(known) == len(found) else None
+
+
+def _trip_in(
+    circuit: Circuit, request: StudyRequest, side: str, hour: int, watts: float, case: str
+) -> dict[str, Any] | None:
+    sign, others = 1.0 if side == "import" else -1.0, injections(request.existing, case)
     try:
-        before = circuit.settle(hour, injections=[Injection(request.bus, request.phases, sign * watts)])
-        after = circuit.solve()
+        before = circuit.settle(hour, injections=[Injection(request.bus, request.phases, sign * watts), *others])
+        after = circuit.solve(others)
     except NotConverged:
         return None
     change = np.abs(after.v_pu - before.v_pu)[circuit.phase_nodes]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from derms.grid.electrical_distance import electrical_distance
 from derms.grid.opendss import Circuit
 
 
@@ -34,13 +36,19 @@ class Devices:
     bank: str | None
     breaker: str | None
     regulators: tuple[Regulator, ...]
+    distance: Mapping[str, float]
+    """Electrical distance of each bus from the source, percent on 1 MVA."""
 
 
 def devices(circuit: Circuit) -> Devices:
     """Return the circuit's devices, read once."""
     if "devices" not in circuit.kept:
         circuit.kept["devices"] = Devices(
-            head_element(circuit), bank_element(circuit), breaker_element(circuit), tuple(_regulators(circuit))
+            head_element(circuit),
+            bank_element(circuit),
+            breaker_element(circuit),
+            tuple(_regulators(circuit)),
+            electrical_distance(circuit),
         )
     found: Devices = circuit.kept["devices"]
     return found

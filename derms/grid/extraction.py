@@ -6,6 +6,7 @@ balance. What the arrays cannot say (a load model 6 or 7, an inverter control, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,9 +41,14 @@ class _Primitive:
 class Extraction:
     """Takes networks out of one circuit, one for each control state; the pattern and the loads are found once."""
 
-    def __init__(self, circuit: Circuit) -> None:
-        """Read the circuit's elements; it must be solved, without sites."""
+    def __init__(self, circuit: Circuit, places: Sequence[tuple[str, int]] = ()) -> None:
+        """Read the circuit's elements; it must be solved, without sites.
+
+        `places`: (bus, phase) of sites that are there already: each gets a branch of its own, the last of all, that draws
+        nothing until a study says so.
+        """
         self.circuit = circuit
+        self._sites = tuple(places)
         self._dss = circuit.engine
         self._names = [name.lower() for name in self._dss.Circuit.AllElementNames()]
         self._refuse_unknown()
@@ -241,6 +247,9 @@ class Extraction:
                 self._dss.Circuit.SetActiveElement(name)
                 if self._dss.CktElement.Enabled():
                     table.add_power(name, self._conductors())
+        for bus, phase in self._sites:
+            self.circuit.bus(bus, (phase,))
+            table.add_site(self._place[f"{bus}.{phase}"])
         return table.branches(), *table.scaling()
 
     def present_powers(self, network: Network) -> tuple[FloatArray, FloatArray]:
@@ -313,6 +322,14 @@ class _LoadTable:
                  -1 - self._count["power"], -1, False)
             )  # fmt: skip
         self._count["power"] += 1
+
+    def add_site(self, node: int) -> None:
+        """Add a branch of constant power at a node, of nothing as yet."""
+        self._rows.append(
+            (node, -1, 0.0, 0.0, self._base_v[node], CONSTANT_POWER, 0.0, np.inf, 0.0, 0.0, [1.0, 0, 0], [1.0, 0, 0], 0.0,
+             self._count["load"], -1, False)
+        )  # fmt: skip
+        self._count["load"] += 1
 
     def _shape(self, name: str, where: str) -> int:
         key = name.lower()

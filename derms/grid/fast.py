@@ -6,13 +6,14 @@ lanes, one factorisation for each control state. Where a control might act, Open
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from derms.errors import NotConverged
+from derms.grid.existing import ExistingSite, cases, powers
 from derms.grid.extraction import AGREES_PU, Extraction
 from derms.grid.groups_kernel import settle_lanes, site_points
 from derms.grid.hosting import TOLERANCE_W, Candidates, Limits, Watch, limits_of, row_currents
@@ -23,6 +24,9 @@ from derms.grid.opendss import Circuit
 from derms.grid.powerflow import Reference, newton
 from derms.grid.rest import RestTest
 from derms.grid.sweep import Watched
+
+CROWDED = "Those ahead hold more than the feeder carries: study them first, or leave them out."
+KEPT_CROWDS = 8
 
 
 @dataclass(frozen=True)
@@ -41,11 +45,14 @@ class HourState:
 class FastEngine:
     """One circuit and the networks taken out of it."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, places: Sequence[tuple[str, int]] = ()) -> None:
+        """Extract a circuit; `places`: (bus, phase) of the sites that `with_existing` will know."""
         self.circuit = circuit
         circuit.settle(0)
-        self.extraction = Extraction(circuit)
+        self.places = tuple(places)
+        self.extraction = Extraction(circuit, self.places)
         self._references: dict[int, Reference] = {}
+        self._crowded: dict[tuple[int, str], tuple[Reference, Reference]] = {}
         self._scale = 1.0
 
     def hour_state(self, hour: int, *, load_scale: float = 1.0) -> HourState:
@@ -78,6 +85,34 @@ class FastEngine:
         p, q = self.extraction.present_powers(network)
         return network.branches.p_w * p_scale + p, network.branches.q_var * q_scale + q
 
+    def with_existing(self, group: HourGroup, existing: Sequence[ExistingSite]) -> list[HourGroup]:
+        """Return the group in each case of the sites that are there already, at rest first; taps and capacitors stay.
+
+        Raises NotConverged where the feeder has no solution with them at their limits.
+        """
+        return [group] + [self._crowd(group, powers(existing, case), case) for case in cases(existing)[1:]]
+
+    def _crowd(self, group: HourGroup, drawn: Mapping[tuple[str, int], float], case: str) -> HourGroup:
+        network, inverse = group.network, group.reference.branches.inverse_v2
+        first, p = len(inverse) - len(self.places), group.p.copy()
+        for row, place in enumerate(self.places, start=first):
+            p[row] = drawn.get(place, 0.0) * inverse[row]
+        where = f"hour {group.hours[0]}, the sites that are there already {case}"
+        known = self._crowded.get((id(group.reference), case))
+        if known is None:
+            try:
+                found = newton(network, p[:, 0] / inverse, group.q[:, 0] / inverse, group.volts[:, 0])
+            except NotConverged as error:
+                raise NotConverged(error.what, where=where, remedy=CROWDED) from error
+            while len(self._crowded) >= KEPT_CROWDS:
+                self._crowded.pop(next(iter(self._crowded)))
+            known = self._crowded[id(group.reference), case] = (group.reference, found)
+        reference = known[1]
+        flat = group.flat + (reference.volts - group.reference.volts)[:, None]
+        if not settle_lanes(reference, p, group.q, flat, workspace(network.size))[: len(group.hours)].all():
+            raise NotConverged("the power flow has no solution", where=where, remedy=CROWDED)
+        return HourGroup(network, reference, group.hours, p, group.q, flat)
+
     # -- many hours ---------------------------------------------------------------------------------------------
 
     def year(self, hours: Sequence[int], *, load_scale: float = 1.0) -> Iterator[HourGroup]:
@@ -87,6 +122,7 @@ class FastEngine:
         the compiled state, and only for those.
         """
         self._references.clear()
+        self._crowded.clear()  # what another slice left here would show in the last digits
         self._scale = load_scale
         first = self.hour_state(hours[len(hours) // 2], load_scale=load_scale)
         self.circuit.restore_controls(self.circuit.initial_controls)

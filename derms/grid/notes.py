@@ -27,16 +27,20 @@ class Notes:
         """Return plain data."""
         return self._data
 
-    def judged(self, side: str, judged: Judged, point: Point, used: bool) -> None:
-        """Enter a criterion at a point: its worst margin, where and when, and in how many hours it is broken."""
-        if not judged.value.size:
+    def judged(self, side: str, cases: Sequence[tuple[Judged, Point]], used: bool) -> None:
+        """Enter a criterion at the same hours' points, one for each case of the sites that are there already: its worst
+        margin, where and when, and in how many hours it is broken."""
+        if not cases[0][0].value.size:
             return
-        margin, place = judged.worst()
-        margin = np.where(point.good, margin, np.inf)
+        found = [judged.worst() for judged, _ in cases]
+        margins = np.stack([np.where(point.good, item[0], np.inf) for item, (_, point) in zip(found, cases, strict=True)])
+        margin = margins.min(axis=0)
         lane = int(margin.argmin())
         if not np.isfinite(margin[lane]):
             return
-        which, digits = (int(place[lane]), lane), 6 if judged.unit == "pu" else 0
+        case = int(margins[:, lane].argmin())
+        judged, point = cases[case]
+        which, digits = (int(found[case][1][lane]), lane), 6 if judged.unit == "pu" else 0
         entry = {
             "unit": judged.unit, "value": round(float(judged.value[which]), digits),
             "limit": round(float(judged.limit[which]), digits), "margin": round(float(margin[lane]), digits),
@@ -61,6 +65,11 @@ class Notes:
         """Take over another study's notes of the same hours."""
         self._data = merged([other])
 
+    def case(self, side: str, name: str) -> None:
+        """Count an hour whose limit one case of the sites that are there already gave."""
+        counts = self._data.setdefault("cases", {}).setdefault(side, {})
+        counts[name] = counts.get(name, 0) + 1
+
     def mode(self, side: str, name: str) -> None:
         """Count an hour whose limit one way of holding the regulators gave."""
         counts = self._data["modes"].setdefault(side, {})
@@ -77,10 +86,11 @@ def merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             _add_holes(whole["holes"], side, dict(entry))
         if part.get("reversal"):
             whole["reversal"] = _less_step(whole["reversal"], part["reversal"])
-        for side, counts in part.get("modes", {}).items():
-            for name, count in counts.items():
-                mine = whole["modes"].setdefault(side, {})
-                mine[name] = mine.get(name, 0) + count
+        for kind in ("modes", "cases"):
+            for side, counts in part.get(kind, {}).items():
+                mine = whole.setdefault(kind, {}).setdefault(side, {})
+                for name, count in counts.items():
+                    mine[name] = mine.get(name, 0) + count
     return whole
 
 

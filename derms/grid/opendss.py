@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derms.errors import InputError, ModelRefused, NotConverged
-from derms.grid.dss_context import each, new_context, place_bus, run
+from derms.grid.dss_context import each, new_context, place_bus, run, solve_to_rest
 from derms.grid.dss_reading import Bus, longest_shape, read_buses, read_elements
 from derms.units import SQRT3
 
@@ -161,14 +161,10 @@ class Circuit:
         solution = self._dss.Solution
         self._hour, self._load_scale = hour, load_scale
         solution.LoadMult(self._file_load_mult * load_scale)
-        solution.Hour(hour)
-        solution.Seconds(0.0)
-        solution.Solve()
+        solve_to_rest(self._dss, hour)
         if not solution.Converged():
             self._restart()
-            solution.Hour(hour)
-            solution.Seconds(0.0)
-            solution.Solve()
+            solve_to_rest(self._dss, hour)
         self._check(f"hour {hour}")
         return self._snapshot() if read else _NOT_READ
 
@@ -263,12 +259,10 @@ class Circuit:
         run(self._dss, text, where="setup")
 
     def _solve_first(self) -> None:
-        self._dss.Solution.Hour(0)
-        self._dss.Solution.Solve()
+        solve_to_rest(self._dss, 0)
         if not self._dss.Solution.Converged():
             self._restart()
-            self._dss.Solution.Hour(0)
-            self._dss.Solution.Solve()
+            solve_to_rest(self._dss, 0)
         self._check("the first hour")
 
     def _restart(self) -> None:

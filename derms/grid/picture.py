@@ -7,14 +7,11 @@ the voltage drop, so it orders a voltage profile as the wires do, which a distan
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from derms.grid.electrical_distance import electrical_distance
 from derms.grid.opendss import Circuit, Injection, Snapshot
-from derms.units import SQRT3
-
-BASE_VA = 1e6
 
 
 def picture(circuit: Circuit, arguments: Mapping[str, Any], report: Callable[[int, int], None]) -> dict[str, Any]:
@@ -38,58 +35,6 @@ def picture(circuit: Circuit, arguments: Mapping[str, Any], report: Callable[[in
         ],
         "head_kw": [round(before.head_w / 1000, 1), round(after.head_w / 1000, 1)],
     }
-
-
-def electrical_distance(circuit: Circuit) -> dict[str, float]:
-    """Return each bus's series impedance from the source along the least path, percent on 1 MVA."""
-    links: dict[str, list[tuple[str, float]]] = {}
-    for one, two, percent in _links(circuit):
-        links.setdefault(one, []).append((two, percent))
-        links.setdefault(two, []).append((one, percent))
-    found: dict[str, float] = {}
-    waiting = [(0.0, circuit.source_bus)]
-    while waiting:
-        distance, bus = heapq.heappop(waiting)
-        if bus in found:
-            continue
-        found[bus] = distance
-        for other, percent in links.get(bus, ()):
-            if other not in found:
-                heapq.heappush(waiting, (distance + percent, other))
-    return found
-
-
-def _links(circuit: Circuit) -> list[tuple[str, str, float]]:
-    """Return bus, bus, % on 1 MVA of every enabled line, transformer and reactor in series."""
-    dss, found = circuit.engine, []
-    for name in dss.PDElements.AllNames():
-        kind = name.split(".", 1)[0].lower()
-        if kind not in ("line", "transformer", "reactor"):
-            continue
-        dss.Circuit.SetActiveElement(name)
-        buses = [bus.split(".", 1)[0].lower() for bus in dss.CktElement.BusNames()]
-        if not dss.CktElement.Enabled() or len(buses) < 2 or buses[0] == buses[1]:
-            continue
-        if kind == "transformer":
-            dss.Transformers.Name(name.split(".", 1)[1])
-            dss.Transformers.Wdg(1)
-            rating_kva = dss.Transformers.kVA() or 1.0
-            phases = dss.CktElement.NumPhases()
-            percent = abs(dss.Transformers.Xhl()) * 1000.0 / rating_kva * (phases / 3 if phases < 3 else 1.0)
-            found += [(buses[0], other, percent) for other in buses[1:]]
-        elif kind == "line":
-            dss.Lines.Name(name.split(".", 1)[1])
-            ohm = abs(complex(dss.Lines.R1(), dss.Lines.X1())) * dss.Lines.Length()
-            found.append((buses[0], buses[1], _percent(ohm, circuit.buses[buses[0]].base_v)))
-        else:
-            dss.Reactors.Name(name.split(".", 1)[1])
-            ohm = abs(complex(dss.Reactors.R(), dss.Reactors.X()))
-            found.append((buses[0], buses[1], _percent(ohm, circuit.buses[buses[0]].base_v)))
-    return found
-
-
-def _percent(ohm: float, base_v: float) -> float:
-    return 100.0 * ohm * BASE_VA / (base_v * SQRT3) ** 2
 
 
 def _volts(circuit: Circuit, before: Snapshot, after: Snapshot) -> list[list[list[float]]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.devices import Devices
-from derms.grid.electrical_distance import nearest_primary, path_impedance
+from derms.grid.electrical_distance import distance_of_nodes, nearest_primary
 from derms.grid.hosting import Candidates
 from derms.grid.network import ComplexArray, FloatArray, Network
 
@@ -156,7 +156,7 @@ def _reach(study: _FaultStudy, found: Devices, settings: CriteriaSettings, inver
         head[place, np.searchsorted(touched, rows.node[some])] = rows.coefficient[some]
     quiet, of_site = head @ study.volts[touched], head @ study.by_site[touched]
     worst, where, amps = 0.0, "", 0.0
-    distance = path_impedance(network)
+    distance = distance_of_nodes(found.distance, network)
     for nodes in _places(network, distance, float(distance[rows.own[mine]].max())):
         columns = study.columns(nodes)
         into = head @ columns[touched]

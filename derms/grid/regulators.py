@@ -15,6 +15,7 @@ from derms.errors import InputError, NotConverged
 from derms.grid.capacity import RESOLUTION_W, participating_criteria
 from derms.grid.criteria import Criteria
 from derms.grid.devices import devices
+from derms.grid.existing import cases, injections
 from derms.grid.opendss import Circuit, Injection, Snapshot
 from derms.grid.search import furthest
 from derms.grid.site_year import SiteStudy, fast_engine
@@ -57,7 +58,7 @@ def band_edge(circuit: Circuit, side: str) -> Iterator[None]:
 
 def edge_limit(circuit: Circuit, request: StudyRequest, hour: int, side: str) -> HourLimit:
     """Return an hour's limits with the regulators resting at the edge of their band that is worst for `side`."""
-    engine = fast_engine(circuit)
+    engine = fast_engine(circuit, request.existing)
     with band_edge(circuit, side):
         circuit.settle(hour, read=False)
     group = engine.present(hour)
@@ -76,15 +77,20 @@ def free_limit(circuit: Circuit, request: StudyRequest, hour: int, side: str, cr
     if request.inverter != "unity":
         raise InputError("free regulators are studied at a fixed power factor", where="inverter", remedy="Take unity.")
     asked, sign = getattr(request, f"{side}_w"), dict(SIDES)[side]
+    others: list[Injection] = []
     reactive = asked * (1.0 / request.power_factor**2 - 1.0) ** 0.5
 
     def at(fraction: float) -> Snapshot:
         power = Injection(request.bus, request.phases, sign * asked * fraction, reactive * fraction)
-        return circuit.settle(hour, injections=[power])
+        return circuit.settle(hour, injections=[power, *others])
 
-    base = circuit.settle(hour)
-    found = furthest(at, base, base, criteria, resolution=RESOLUTION_W / asked)
-    return int(asked * found.fraction), found.criterion, found.element
+    answers = []
+    for case in cases(request.existing):
+        others = injections(request.existing, case)
+        base = circuit.settle(hour, injections=others)
+        found = furthest(at, base, base, criteria, resolution=RESOLUTION_W / asked)
+        answers.append((int(asked * found.fraction), found.criterion, found.element))
+    return min(answers, key=lambda answer: answer[0])
 
 
 def study_hours_by_mode(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from derms.grid.devices import devices
+from derms.grid.existing import ExistingSite, cases, places
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import (
     EXPORT,
@@ -25,6 +26,7 @@ from derms.grid.judge import (
     CRITERIA,
     IN_THE_SEARCH,
     Layout,
+    Point,
     Scene,
     Tightened,
     in_use,
@@ -40,11 +42,13 @@ from derms.grid.study_request import StudyRequest
 from derms.grid.study_result import HourLimit, Slice, note_violations
 
 
-def fast_engine(circuit: Circuit) -> FastEngine:
-    """Return the circuit's fast engine, made on first use."""
-    if "fast" not in circuit.kept:
-        circuit.kept["fast"] = FastEngine(circuit)
-    engine: FastEngine = circuit.kept["fast"]
+def fast_engine(circuit: Circuit, existing: Sequence[ExistingSite] = ()) -> FastEngine:
+    """Return the circuit's fast engine, made on first use; one without sites and one for the last places that had some."""
+    where = places(existing)
+    key = "fast crowded" if where else "fast"
+    engine: FastEngine | None = circuit.kept.get(key)
+    if engine is None or engine.places != where:
+        engine = circuit.kept[key] = FastEngine(circuit, where)
     return engine
 
 
@@ -61,7 +65,7 @@ def study_hours_on_arrays(
 
     `raised`: factors on the ratings of elements, for the upgrade ladder.
     """
-    engine = fast_engine(circuit)
+    engine = fast_engine(circuit, request.existing)
     site_study = SiteStudy(circuit, request, raised)
     for group in engine.year(hours, load_scale=request.load_scale):
         if cancelled is not None and cancelled():
@@ -77,6 +81,7 @@ class SiteStudy:
 
     def __init__(self, circuit: Circuit, request: StudyRequest, raised: Mapping[str, float] | None = None) -> None:
         self.circuit, self.request, self._raised = circuit, request, raised
+        self._engine = fast_engine(circuit, request.existing)
         self.found: list[HourLimit] = []
         self.notes = Notes()
         self._violations: dict[str, dict[str, object]] = {}
@@ -87,24 +92,46 @@ class SiteStudy:
         self._capped_by = ("", "")
 
     def add(self, found_group: HourGroup) -> None:
-        """Find the limits of a group's hours."""
-        group = found_group
+        """Find the limits of a group's hours: the least over the cases of the sites that are there already."""
+        groups = self._engine.with_existing(found_group, self.request.existing)
         if self._raised:
-            group = replace(found_group, network=_with_ratings(found_group.network, self._raised))
-        scene = self._scene(group, id(found_group.network))
-        limits = group.limits(scene.watching, scene.site, self._cap, probe=True)
-        inside = tighten(group, scene, limits, self._cap, TOLERANCE_W)
-        heads = group.network.head_va(group.volts).real
-        added = [
-            self._hour(group, scene, limits, inside, lane, hour, round(float(heads[lane])))
-            for lane, hour in enumerate(group.hours)
-        ]
+            rated = _with_ratings(found_group.network, self._raised)
+            groups = [replace(group, network=rated) for group in groups]
+        scene = self._scene(groups[0], id(found_group.network))
+        heads = found_group.network.head_va(found_group.volts).real
+        by_case, odd = [], np.zeros((2, len(found_group.hours)), dtype=bool)
+        for group in groups:
+            limits = group.limits(scene.watching, scene.site, self._cap, probe=True)
+            inside = tighten(group, scene, limits, self._cap, TOLERANCE_W)
+            odd |= limits.odd
+            by_case.append([
+                self._hour(group, scene, limits, inside, lane, hour, round(float(heads[lane])))
+                for lane, hour in enumerate(group.hours)
+            ])  # fmt: skip
+        added = [self._least(rows) for rows in zip(*by_case, strict=True)]
         self.found += added
-        self._note_steps(group, scene)
-        self.notes.holes(group.hours, limits.odd)
-        self._judge(group, scene, added)
-        for hour, broken in _broken(group, scene.watching):
+        for group in groups:
+            self._note_steps(group, scene)
+        self.notes.holes(found_group.hours, odd)
+        self._judge(groups, scene, added)
+        for hour, broken in _broken(groups, scene.watching):
             note_violations(self._violations, broken, hour)
+
+    def _least(self, rows: Sequence[HourLimit]) -> HourLimit:
+        """Return an hour's least limits over the cases, and count which case gave them."""
+        if len(rows) == 1:
+            return rows[0]
+        least, names = {}, cases(self.request.existing)
+        for side in ("import", "export"):
+            which = min(range(len(rows)), key=lambda case: getattr(rows[case], f"{side}_w"))
+            least[side] = rows[which]
+            if getattr(rows[which], f"{side}_criterion"):
+                self.notes.case(side, names[which])
+        down, up = least["import"], least["export"]
+        return HourLimit(
+            rows[0].hour, down.import_w, up.export_w, down.import_criterion, down.import_element, up.export_criterion,
+            up.export_element, rows[0].head_w,
+        )  # fmt: skip
 
     def slice(self) -> Slice:
         """Return what was found, hours in order."""
@@ -162,20 +189,20 @@ class SiteStudy:
         largest = group.largest_steps(scene.site, change, self._cap)
         note_steps(self._steps, group.hours, largest)
 
-    def _judge(self, group: HourGroup, scene: Scene, added: Sequence[HourLimit]) -> None:
+    def _judge(self, groups: Sequence[HourGroup], scene: Scene, added: Sequence[HourLimit]) -> None:
         """Judge the criteria that the search does not know at the limits found, and the swing from one to the other."""
-        volts = {}
+        points: dict[str, list[Point]] = {}
         for side, sign in (("import", 1.0), ("export", -1.0)):
             watts = np.array([float(getattr(hour, f"{side}_w")) for hour in added])
             if not getattr(self.request, f"{side}_w"):
                 continue
-            point = point_at(group, scene.site, sign * watts)
-            volts[side] = point.volts
+            points[side] = [point_at(group, scene.site, sign * watts) for group in groups]
             for name, used in in_use(scene).items():
                 if name not in IN_THE_SEARCH and name != "rapid_change" and (name != "volt_watt" or used):
-                    self.notes.judged(side, CRITERIA[name](scene, point), point, used)
-        if len(volts) == 2:
-            self._swing(scene, volts["import"], volts["export"], added)
+                    self.notes.judged(side, [(CRITERIA[name](scene, point), point) for point in points[side]], used)
+        if len(points) == 2:
+            for low, high in zip(points["import"], points["export"], strict=True):
+                self._swing(scene, low.volts, high.volts, added)
 
     def _swing(self, scene: Scene, low: ComplexArray, high: ComplexArray, added: Sequence[HourLimit]) -> None:
         """Note the largest step of a full reversal that keeps the criterion at the site's own bus."""
@@ -204,8 +231,20 @@ def note_steps(steps: dict[str, list[int]], hours: Sequence[int], watts: FloatAr
             steps[side] = min(steps.get(side, candidate), candidate)
 
 
-def _broken(group: HourGroup, watching: Watch) -> Iterator[tuple[int, list[tuple[str, str, float]]]]:
-    """Yield each hour with what its base state breaks: criterion, element, value (pu)."""
+def _broken(groups: Sequence[HourGroup], watching: Watch) -> Iterator[tuple[int, list[tuple[str, str, float]]]]:
+    """Yield each hour with what its base state breaks in any of the cases: criterion, element, worst value (pu)."""
+    worst: dict[int, dict[tuple[str, str], float]] = {}
+    for group in groups:
+        for hour, broken in _broken_in(group, watching):
+            found = worst.setdefault(hour, {})
+            for criterion, element, value in broken:
+                pick = min if criterion == "undervoltage" else max
+                found[criterion, element] = pick(found.get((criterion, element), value), value)
+    for hour, entries in worst.items():
+        yield hour, [(*key, value) for key, value in entries.items()]
+
+
+def _broken_in(group: HourGroup, watching: Watch) -> Iterator[tuple[int, list[tuple[str, str, float]]]]:
     settings, network = watching.settings, group.network
     nodes = watching.watched_nodes
     volts = np.abs(group.volts[nodes]) / network.base_v[nodes][:, None]

@@ -10,6 +10,7 @@ from typing import Any
 from derms.errors import InputError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.curtailment import HOURS, Need
+from derms.grid.existing import ExistingSite
 from derms.units import finite, watts
 
 ENGINE_VERSION = "headroom-arrays-2"
@@ -45,6 +46,8 @@ class StudyRequest:
     regulators: str = "frozen"
     load_scale: float = 1.0
     need: Need | None = None
+    existing: tuple[ExistingSite, ...] = ()
+    """Who is there already and counts, see `existing`."""
 
     def __post_init__(self) -> None:
         watts(self.import_w, where="import_w")
@@ -91,8 +94,11 @@ class StudyRequest:
             raise InputError(f"unknown engine {self.engine!r}", where="engine", remedy=" or ".join(ENGINES))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the request as plain data in canonical form."""
-        return asdict(self) | {"criteria": self.criteria.to_dict()}
+        """Return the request as plain data in canonical form; a request without existing sites has no such key."""
+        plain = asdict(self) | {"criteria": self.criteria.to_dict()}
+        if not self.existing:
+            del plain["existing"]
+        return plain
 
     def volt_watt_curve(self) -> tuple[tuple[float, float], ...]:
         """Return the inverter's volt-watt points: per unit volts, part of the export rating; empty when it is off."""
@@ -111,6 +117,7 @@ class StudyRequest:
         plain["hours"] = tuple(plain["hours"])
         plain["criteria"] = CriteriaSettings(**plain["criteria"])
         plain["need"] = None if plain.get("need") is None else Need.from_dict(plain["need"])
+        plain["existing"] = tuple(ExistingSite.from_dict(item) for item in plain.get("existing", ()))
         return cls(**plain)
 
 

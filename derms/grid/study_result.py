@@ -114,6 +114,7 @@ class StudyResult:
             "non_monotone": self.notes.get("holes", {}),
             "regulators": self.request.regulators,
             "regulator_mode_hours": self.notes.get("modes", {}),
+            **self._existing(),
             **self.closing,
             "hours": len(self.hours),
             "inputs_sha256": self.inputs_sha256,
@@ -128,6 +129,18 @@ class StudyResult:
         if swing and swing["step_w"] < swing["whole_w"]:
             broken.append(swing["step_w"])
         return min(broken) // 100 / 10 if broken else None
+
+    def _existing(self) -> dict[str, Any]:
+        sites = self.request.existing
+        if not sites:
+            return {}
+        return {
+            "existing": [site.to_dict() for site in sites],
+            "existing_kw": {
+                side: sum(getattr(site, f"{side}_w") for site in sites) / 1000 for side in ("import", "export")
+            },
+            "existing_case_hours": self.notes.get("cases", {}),
+        }
 
     def _reversal(self) -> dict[str, Any] | None:
         swing = self.notes.get("reversal")
@@ -231,12 +244,32 @@ def merge(
         request,
         tuple(hours),
         dict(sorted(ledger.items())),
-        tuple(findings),
+        (*findings, *_crowd(request)),
         inputs_sha256(model_sha256, request),
         ENGINES[request.engine],
         steps,
         merged(part.notes for part in parts),
     )
+
+
+def _crowd(request: StudyRequest) -> list[str]:
+    """Say which sites that are there already count, and which are ahead and do not count yet."""
+    counted = [site for site in request.existing if site.basis != "request"]
+    waiting = [site.name for site in request.existing if site.basis == "request"]
+    found = []
+    if counted:
+        kw = [sum(getattr(site, side) for site in counted) / 1000 for side in ("import_w", "export_w")]
+        bases = ", ".join(
+            f"{sum(site.basis == basis for site in counted)} by {basis}"
+            for basis in dict.fromkeys(site.basis for site in counted)
+        )
+        found.append(
+            f"{len(counted)} sites that are there already or ahead count at rest and at their firm limits, together "
+            f"{kw[0]:g} kW import and {kw[1]:g} kW export ({bases}); the flexible parts above that are shared by rule"
+        )
+    if waiting:
+        found.append(f"{len(waiting)} ahead are not studied yet and count for nothing: {', '.join(waiting[:10])}")
+    return found
 
 
 def _merge_entry(ledger: dict[str, dict[str, Any]], key: str, entry: dict[str, Any]) -> None:

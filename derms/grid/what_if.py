@@ -14,7 +14,7 @@ import numpy as np
 
 from derms.errors import NotConverged
 from derms.grid.devices import devices
-from derms.grid.electrical_distance import path_impedance
+from derms.grid.electrical_distance import distance_of_nodes
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import TOLERANCE_W, name_of, one_bus, watch
 from derms.grid.judge import CRITERIA, Judged, Layout, Point, Scene, in_use, layout, point_at, rapid_change, tighten
@@ -36,8 +36,8 @@ def what_if(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     `arguments["request"]`: a `StudyRequest.to_dict()`: bus, phases, `import_w` and `export_w` (watts, magnitudes at the
     point of common coupling), `hours` (0-based study hours), `criteria`, `power_factor`, `inverter` (see
-    `study_request.INVERTERS`). Raises InputError for a bus or phase that the feeder does not have, NotConverged where an hour
-    has no solution even without the site.
+    `study_request.INVERTERS`), `existing` (see `existing`). Raises InputError for a bus or phase that the feeder does not
+    have, NotConverged where an hour has no solution even without the site.
 
     The answer, plain data, kilowatts rounded down to 0.1:
 
@@ -52,11 +52,15 @@ def what_if(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     - `protection`: fault-current rise, interrupting duty and loss of reach at the export asked for (see `protection`).
     - `rapid_change`: the worst step at the asked powers, nothing to import, nothing to export and full reversal, each with
       `pu`, `bus`, `hour`, and the largest step in kW that keeps the criterion, `ramp_kw_per_s` (None: none is needed).
+    - `existing`: the sites that are there already and count, where there are any (see `existing`).
     """
     request = StudyRequest.from_dict(arguments["request"])
     circuit.bus(request.bus, request.phases)
-    engine = fast_engine(circuit)
-    groups = hour_groups(engine, request.hours)
+    for there in request.existing:
+        circuit.bus(there.bus, there.phases)
+    engine = fast_engine(circuit, request.existing)
+    alone = hour_groups(engine, request.hours)
+    groups = [case for group in alone for case in engine.with_existing(group, request.existing)]
     asked = {"import": request.import_w, "export": request.export_w}
     wanted = [(side, sign) for side, sign in SIDES if asked[side]]
     found = _Answer(circuit, request, groups)
@@ -71,13 +75,15 @@ def what_if(circuit: Circuit, arguments: Mapping[str, Any]) -> dict[str, Any]:
     answer["passing"] = _passing(found, answer, wanted)
     answer["hours"] = len(request.hours)
     answer["inverter"] = request.inverter
+    if request.existing:
+        answer["existing"] = [site.to_dict() for site in request.existing]
     return answer
 
 
 def hour_groups(engine: FastEngine, hours: Sequence[int]) -> list[HourGroup]:
     """Return the base states of some hours, kept from the last questions: a slider asks for the same ones again."""
-    kept: dict[tuple[int, ...], list[HourGroup]] = engine.circuit.kept.setdefault("what_if_hours", {})
-    key = tuple(hours)
+    kept: dict[Any, list[HourGroup]] = engine.circuit.kept.setdefault("what_if_hours", {})
+    key = (engine.places, tuple(hours))
     if key not in kept:
         groups = list(engine.year(hours))
         if sum(len(group.hours) for group in groups) != len(hours):
@@ -152,15 +158,16 @@ class _Answer:
         """Return one direction's answer."""
         row = 0 if sign > 0 else 1
         asked = getattr(self.request, f"{side}_w")
-        hourly: list[tuple[int, float, tuple[str, str]]] = []
-        holes: list[int] = []
-        for group, (watts, names, odd) in zip(self.groups, self.limits(), strict=True):
+        least: dict[int, tuple[float, tuple[str, str], int]] = {}
+        holes: set[int] = set()
+        for place, (group, (watts, names, odd)) in enumerate(zip(self.groups, self.limits(), strict=True)):
             for lane, hour in enumerate(group.hours):
-                hourly.append((hour, float(watts[row, lane]), names[row][lane]))
+                if hour not in least or watts[row, lane] < least[hour][0]:
+                    least[hour] = (float(watts[row, lane]), names[row][lane], place)
                 if odd[row, lane]:
-                    holes.append(hour)
-        hourly.sort()
-        hour, watts_least, (criterion, element) = min(hourly, key=lambda item: (item[1], item[0]))
+                    holes.add(hour)
+        hour = min(least, key=lambda item: (least[item][0], item))
+        watts_least, (criterion, element), where = least[hour]
         table = self._criteria(side, sign)
         return {
             "asked_kw": asked / 1000,
@@ -171,9 +178,9 @@ class _Answer:
             "criterion": criterion,
             "element": element,
             "criteria": table,
-            "hourly": {"hour": [item[0] for item in hourly], "kw": [int(item[1]) // 100 / 10 for item in hourly]},
+            "hourly": {"hour": sorted(least), "kw": [int(least[item][0]) // 100 / 10 for item in sorted(least)]},
             "non_monotone_hours": sorted(holes),
-            "profile": self._profile(side, sign, hour),
+            "profile": self._profile(side, sign, hour, where),
         }
 
     def _criteria(self, side: str, sign: float) -> list[dict[str, Any]]:
@@ -200,15 +207,11 @@ class _Answer:
             })  # fmt: skip
         return found
 
-    def _profile(self, side: str, sign: float, hour: int) -> dict[str, Any]:
-        """Return the voltages along the feeder at the power asked for, without and with the site."""
-        place = next(number for number, group in enumerate(self.groups) if hour in group.hours)
+    def _profile(self, side: str, sign: float, hour: int, place: int) -> dict[str, Any]:
+        """Return the voltages along the feeder at the power asked for in a group's hour, without and with the site."""
         group, point = self.groups[place], self.point(side, sign, place)
         lane, network, watching = group.hours.index(hour), group.network, self.scene(group).watching
-        kept = self.circuit.kept
-        if "path_impedance" not in kept:
-            kept["path_impedance"] = path_impedance(network)
-        distance, nodes = kept["path_impedance"], watching.watched_nodes
+        distance, nodes = distance_of_nodes(self._found.distance, network), watching.watched_nodes
         if len(nodes) > MOST_PROFILE_NODES:
             nodes = nodes[:: -(-len(nodes) // MOST_PROFILE_NODES)]
         order = nodes[np.argsort(distance[nodes], kind="stable")]
@@ -220,7 +223,7 @@ class _Answer:
             "hour": hour,
             "unit": "% on 1 MVA",
             "nodes": [
-                [network.nodes[node], round(float(distance[node]) * 100, 4),
+                [network.nodes[node], round(float(distance[node]), 4),
                  round(km[network.nodes[node].rsplit(".", 1)[0]], 3) if metered else None,
                  round(float(before[at]), 5), round(float(after[at]), 5)]
                 for at, node in enumerate(order) if np.isfinite(distance[node])

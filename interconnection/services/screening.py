@@ -90,12 +90,15 @@ def _facts(
     settings = criteria(pack, fault_pu)
     phases = tuple(int(letter) for letter in request.phases)
     export_w = judged if request.export_w else 0
-    answer = what_if.answer(version, request.bus, phases, request.import_w, export_w, hours=hours, criteria=settings)
+    # Who is ahead is added by hand below, at the site's own bus.
+    answer = what_if.answer(
+        version, request.bus, phases, request.import_w, export_w, hours=hours, criteria=settings, existing=()
+    )
     pending = None
     if ahead != NOTHING:
         pending = what_if.answer(
             version, request.bus, phases, request.import_w + (ahead.import_w if request.import_w else 0),
-            export_w + (ahead.export_w if request.export_w else 0), hours=hours, criteria=settings,
+            export_w + (ahead.export_w if request.export_w else 0), hours=hours, criteria=settings, existing=(),
         )  # fmt: skip
     return replace(
         empty, load=section_load(version), answer=answer, pending=pending, ahead_import_w=ahead.import_w,

@@ -15,6 +15,7 @@ from django.utils import timezone
 from derms.errors import Conflict, HeadroomError, InputError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.curtailment import Need
+from derms.grid.existing import ExistingSite
 from derms.grid.study_request import ENGINE_VERSION, StudyRequest, inputs_sha256
 from derms.grid.study_result import Slice, StudyResult
 from derms.sandbox.study_pool import run_study
@@ -46,12 +47,13 @@ def build_request(
     version: FeederVersion, bus: str, phases: tuple[int, ...], import_w: int, export_w: int, *, hours: int,
     criteria: CriteriaSettings | None = None, inverter: str = "unity", engine: str = "arrays",
     regulators: str = "frozen", volt_watt: bool = False, load_scale: float = 1.0, need: Need | None = None,
+    existing: tuple[ExistingSite, ...] = (),
 ) -> StudyRequest:  # fmt: skip
-    """Return a study request on a stored feeder."""
+    """Return a study request on a stored feeder; `existing`: who is there already (see `existing_sites`)."""
     return StudyRequest(
         bus.lower(), phases, import_w, export_w, study_hours(hours, version.description["hours"]),
         criteria or CriteriaSettings(), engine=engine, inverter=inverter, regulators=regulators, volt_watt=volt_watt,
-        load_scale=load_scale, need=need,
+        load_scale=load_scale, need=need, existing=existing,
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from derms.grid.study_request import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import Application, Event, Study
+from interconnection.services.existing_sites import ahead_of
 from interconnection.services.studies import build_request, order_study, study_hours
 from interconnection.study_models import StudyLadder
 from interconnection.upgrades import priced
@@ -40,7 +41,7 @@ def order(application: Application, hours: int, *, actor: str, inverter: str = "
     assert version is not None, "a feeder is stored together with its first version"
     request = build_request(
         version, application.bus, application.phase_numbers, application.import_w, application.export_w,
-        hours=hours, inverter=inverter,
+        hours=hours, inverter=inverter, existing=ahead_of(application, version),
     )  # fmt: skip
     with transaction.atomic():
         study = order_study(version, request, actor=actor, application=application)

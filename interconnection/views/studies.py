@@ -15,6 +15,7 @@ from django.views.decorators.http import condition
 from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
 from derms.grid.criteria import CriteriaSettings
+from derms.grid.study_request import StudyRequest
 from interconnection import queries, roles, study_page
 from interconnection.charts import voltage_profile
 from interconnection.charts.profile import LOW_VOLTAGE_V
@@ -220,6 +221,7 @@ def study_what_if(request: HttpRequest, number: int) -> HttpResponse:
             version, asked["bus"].strip().lower(), tuple(found.request["phases"]), import_w, export_w,
             hours=study_page.telling_hours(study_answer["hourly"], version.description["hours"]),
             criteria=CriteriaSettings(**found.request["criteria"]), inverter=asked["inverter"],
+            existing=StudyRequest.from_dict(found.request).existing,
         )  # fmt: skip
     except HeadroomError as error:
         return render(request, "interconnection/_refusal.html", {"error": error})

@@ -14,11 +14,13 @@ from django.core.management.base import BaseCommand, CommandParser
 from derms.errors import HeadroomError, InputError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.curtailment import Need
+from derms.grid.existing import ExistingSite
 from derms.grid.study_request import REGULATORS
 from derms.progress import Bar
 from derms.sandbox.study_pool import run_study
 from derms.units import kilowatts_to_watts
-from interconnection.models import Application
+from interconnection.models import Application, FeederVersion
+from interconnection.services.existing_sites import ahead_of, in_force
 from interconnection.services.feeders import feeder_version
 from interconnection.services.studies import build_request, order_study, perform
 
@@ -53,6 +55,11 @@ class Command(BaseCommand):
         parser.add_argument("--reach-loss-percent", type=float, help="10 is usual")
         parser.add_argument("--interrupting-percent", type=float, help="of the ratings given; 87.5 is usual")
         parser.add_argument("--interrupting", nargs="*", default=[], metavar="ELEMENT=AMPS")
+        parser.add_argument(
+            "--alone",
+            action="store_true",
+            help="leave out agreements in force and who is ahead",
+        )
         parser.add_argument("--need", help="JSON with import_w (7 x 24), and export_w, departures, years, seed")
         parser.add_argument("--load-scale", type=float, default=1.0, help="multiplies every load, for a sensitivity")
         parser.add_argument("--engine", choices=["arrays", "opendss"], default="arrays")
@@ -156,6 +163,7 @@ class Command(BaseCommand):
             volt_watt=options["volt_watt"],
             load_scale=options["load_scale"],
             need=_need(Path(options["need"])) if options["need"] else None,
+            existing=_existing(application, version, options["alone"]),
         )
         if options["folder"]:
             from interconnection.services.study_folder import write
@@ -167,6 +175,12 @@ class Command(BaseCommand):
         with Bar("study", stream=sys.stderr) as bar:
             study = perform(study.pk, progress=bar.update, workers=options["workers"])
         return dict(json.loads(study.result))
+
+
+def _existing(application: Application | None, version: FeederVersion, alone: bool) -> tuple[ExistingSite, ...]:
+    if alone:
+        return ()
+    return in_force(version.feeder, version) if application is None else ahead_of(application, version)
 
 
 def _criteria(options: dict[str, Any]) -> CriteriaSettings:
