@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from django.db import transaction
@@ -12,9 +12,11 @@ from django.db import transaction
 from derms.agreement import Terms
 from derms.errors import Conflict
 from derms.grid.switching import switched
+from derms.grid.switching_states import SwitchingState as Declared
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection import audit
 from interconnection.models import FeederVersion
+from interconnection.services.switching import known_states
 from telemetry.cycle_models import Certificate, SwitchingState
 
 CERTIFY_S = 1800.0
@@ -36,7 +38,7 @@ def certificate_of(version: FeederVersion, terms: Sequence[Terms], state: str = 
 
 def certify(
     version: FeederVersion, terms: Sequence[Terms], model: FeederProcess, elements: Sequence[str], *, now: datetime,
-    state: str = NORMAL,
+    state: str = NORMAL, criteria: Mapping[str, object] | None = None,
 ) -> Certificate:  # fmt: skip
     """Return the certificate, from the table or found now; raises Conflict when it does not hold.
 
@@ -45,7 +47,8 @@ def certify(
     found = certificate_of(version, terms, state)
     if found is None:
         sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in terms]
-        answer = model.call("certificate", {"sites": sites, "elements": list(elements)}, timeout_s=CERTIFY_S)
+        asked = {"sites": sites, "elements": list(elements), "criteria": dict(criteria or {})}
+        answer = model.call("certificate", asked, timeout_s=CERTIFY_S)
         found = keep(version, terms, answer, now=now, state=state)
     if not found.holds:
         detail = found.detail
@@ -56,6 +59,42 @@ def certify(
             remedy="Restudy the newest agreement with the others in place, or end one.",
         )
     return found
+
+
+def certify_known(version: FeederVersion, terms: Sequence[Terms], *, now: datetime) -> dict[str, Certificate]:
+    """Return the agreements' certificate in every state that the desk knows, found now where it is not there yet.
+
+    So a switching finds its certificate ready. A state that leaves a site without supply gets one that does not hold.
+    """
+    found: dict[str, Certificate] = {}
+    with FeederProcess(version.text) as normal:
+        elements = list(normal.call("participants", {"sites": places_of(terms)})["elements"])
+        for name, state in {NORMAL: None, **known_states(version)}.items():
+            row = certificate_of(version, terms, name)
+            found[name] = row or keep(version, terms, _answer(version, normal, terms, state, elements), now=now, state=name)
+    return found
+
+
+def places_of(terms: Sequence[Terms]) -> list[list[object]]:
+    """Return each site's bus, phases and a tenth of its largest power: what its power flows through is watched."""
+    return [[item.bus, list(item.phases), 0.1 * max(item.flexible.import_w, item.flexible.export_w)] for item in terms]
+
+
+def _answer(
+    version: FeederVersion, normal: FeederProcess, terms: Sequence[Terms], state: Declared | None, watched: Sequence[str]
+) -> dict[str, object]:
+    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in terms]
+    if state is None:
+        return dict(normal.call("certificate", {"sites": sites, "elements": list(watched)}, timeout_s=CERTIFY_S))
+    raw = normal.call("state_text", {"text": version.text, "state": state.to_dict()})
+    dark = [item.site for item in terms if item.bus.lower() in raw["dead_buses"]]
+    if dark:
+        return {"holds": False, "hour": 0, "side": "import", "criterion": "no supply", "element": dark[0]}
+    criteria = {} if state.thermal_pu is None else {"thermal_pu": state.thermal_pu}
+    with FeederProcess(raw["text"]) as model:
+        elements = list(model.call("participants", {"sites": places_of(terms)})["elements"])
+        asked = {"sites": sites, "elements": elements, "criteria": criteria}
+        return dict(model.call("certificate", asked, timeout_s=CERTIFY_S))
 
 
 def keep(
@@ -73,6 +112,34 @@ def keep(
     return row
 
 
+def name_of(version: FeederVersion, opened: Sequence[str], closed: Sequence[str]) -> str | None:
+    """Return the name under which the control room or the desk knows these open and closed elements; None: nobody does."""
+    if not opened and not closed:
+        return NORMAL
+    meant = _as_set(opened, closed)
+    rows = SwitchingState.objects.filter(feeder=version.feeder.name)
+    declared = [(row.name, row.opened, row.closed) for row in rows]
+    declared += [(state.name, state.opened, state.closed) for state in known_states(version).values() if not state.ties]
+    return next((name for name, *elements in declared if _as_set(*elements) == meant), None)
+
+
+def _as_set(opened: Sequence[str], closed: Sequence[str]) -> tuple[list[str], list[str]]:
+    return sorted(item.lower() for item in opened), sorted(item.lower() for item in closed)
+
+
+def _one_meaning(feeder: str, name: str, opened: Sequence[str], closed: Sequence[str], known: Declared | None) -> None:
+    """A name stands for one set of open and closed elements, for certificates and tables go by it; else Conflict."""
+    before = SwitchingState.objects.filter(feeder=feeder, name=name).first()
+    others = [(before.opened, before.closed)] if before is not None else []
+    others += [([], [])] if name == NORMAL else []
+    others += [(list(known.opened), list(known.closed))] if known is not None else []
+    for other in others:
+        if _as_set(opened, closed) != _as_set(*other):
+            raise Conflict(
+                f"state {name!r} stands for other elements already", where="name", remedy="Give this state another name."
+            )
+
+
 def switching_state(feeder: str) -> SwitchingState | None:
     """Return the newest switching state; None: nobody ever declared one, the model's own holds."""
     return SwitchingState.objects.filter(feeder=feeder).first()
@@ -83,8 +150,13 @@ def declare_state(
     now: datetime, confirmed: bool = True,
 ) -> SwitchingState:  # fmt: skip
     """Declare the feeder's switching state. Not confirmed: every site of it goes to its failsafe until it is."""
-    switched(version.text, opened, closed)  # raises for names that the model does not have
+    known = known_states(version).get(name)
+    if known is not None and not opened and not closed:
+        opened, closed = known.opened, known.closed  # the desk's state by its name
+    if known is None:
+        switched(version.text, opened, closed)  # raises for names that the model does not have
     feeder = version.feeder.name
+    _one_meaning(feeder, name, opened, closed, known)
     before = switching_state(feeder)
     with transaction.atomic():
         row = SwitchingState.objects.create(

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
@@ -16,11 +16,16 @@ from django.db import DatabaseError, close_old_connections
 from derms.agreement import Terms
 from derms.clock import SystemClock
 from derms.errors import Conflict, HeadroomError, LocalError
+from derms.grid.criteria import CriteriaSettings
+from derms.grid.envelope import Site
 from derms.grid.switching import switched
+from derms.grid.switching_states import SwitchingState
+from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection import audit
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force, permitted_sites
+from interconnection.services.switching import hourly_ceiling, known_states
 from telemetry import certificate_services, order_services, outlook_services, queries
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
@@ -55,11 +60,36 @@ class Facts:
     state: str
     opened: tuple[str, ...]
     closed: tuple[str, ...]
+    declared: SwitchingState | None = None
+    """What the planning desk knows of the state by its name: ties, emergency ratings, tables."""
 
     @property
     def mark(self) -> tuple[str, ...]:
         """Return what two equal sessions share."""
-        return (self.version.sha256, self.state, *self.opened, "/", *self.closed, *(item.sha256() for item in self.terms))
+        desk = "" if self.declared is None else json.dumps(self.declared.to_dict(), sort_keys=True)
+        return (
+            self.version.sha256, self.state, *self.opened, "/", *self.closed, desk, *(item.sha256() for item in self.terms)
+        )  # fmt: skip
+
+    def text(self) -> str:
+        """Return the model's text in this state; a state that the desk knows is put together in a confined child."""
+        if self.declared is None:
+            return switched(self.version.text, self.opened, self.closed)
+        with FeederProcess(self.version.text) as feeder:
+            found = feeder.call("state_text", {"text": self.version.text, "state": self.declared.to_dict()})
+        return str(found["text"])
+
+    def criteria(self) -> CriteriaSettings:
+        """Return the criteria of this state: emergency ratings where the desk declared them."""
+        if self.declared is None or self.declared.thermal_pu is None:
+            return CriteriaSettings()
+        return CriteriaSettings(thermal_pu=self.declared.thermal_pu)
+
+    def ceiling(self, site: Site, hour: int) -> Limit | None:
+        """Return what the desk's table of this state leaves a site in an hour; None: it says nothing."""
+        if self.declared is None:
+            return None
+        return hourly_ceiling(self.version, self.state, site.bus, "".join(map(str, site.phases)), hour)
 
 
 def facts(feeder: str, now: datetime) -> Facts | None:
@@ -76,7 +106,8 @@ def facts(feeder: str, now: datetime) -> Facts | None:
     row = certificate_services.switching_state(feeder)
     if row is None:
         return Facts(version, terms, certificate_services.NORMAL, (), ())
-    return Facts(version, terms, row.name, tuple(row.opened), tuple(row.closed))
+    declared = known_states(version).get(row.name)
+    return Facts(version, terms, row.name, tuple(row.opened), tuple(row.closed), declared)
 
 
 class Session:
@@ -96,14 +127,14 @@ class Session:
 
     async def run(self) -> None:
         """Certify, then stand by, then lead; return when told to stop or when the facts changed."""
-        text = switched(self.facts.version.text, self.facts.opened, self.facts.closed)
+        text = await asyncio.to_thread(self.facts.text)
         recorder = DatabaseRecorder(self.feeder)
         beside: list[asyncio.Task[None]] = []
         try:
             with FeederProcess(text) as model:
                 elements = await self._certified(model)
                 self.engine = ControlEngine(
-                    feeder=self.feeder, terms=self.facts.terms, ports={}, solver=FeederEnvelopeSolver(model, elements),
+                    feeder=self.feeder, terms=self.facts.terms, ports={}, solver=self._solver(model, elements),
                     recorder=recorder, leadership=self.leadership, clock=self.clock,
                     settings=ControlSettings.tuned(self.cycle_s, settings.CONTROL), orders=self.orders,
                     memory=DatabaseMemory(self.feeder), clock_offset=self.leadership.offset_s, documents=True,
@@ -120,6 +151,14 @@ class Session:
             await self._close_wires()
             recorder.close()  # its last rows are written under the epoch that still leads
             await sync_to_async(self.leadership.release, thread_sensitive=False)()
+
+    def _solver(self, model: FeederProcess, elements: Sequence[str]) -> FeederEnvelopeSolver:
+        ceilings = sync_to_async(_ceilings, thread_sensitive=False) if self.facts.declared is not None else None
+
+        async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
+            return sites if ceilings is None else await ceilings(self.facts, sites, hour)
+
+        return FeederEnvelopeSolver(model, elements, self.facts.criteria(), ceilings=asked)
 
     async def _lead(self) -> None:
         await self.leadership.keep(self._over)
@@ -199,15 +238,15 @@ class Session:
 
     async def _certified(self, model: FeederProcess) -> list[str]:
         """Publish nothing where all sites at their failsafe limits would break a criterion in some hour."""
-        places = [
-            [item.bus, list(item.phases), 0.1 * max(item.flexible.import_w, item.flexible.export_w)]
-            for item in self.facts.terms
-        ]
+        places = certificate_services.places_of(self.facts.terms)
         elements = list((await asyncio.to_thread(model.call, "participants", {"sites": places}))["elements"])
         find = sync_to_async(certificate_services.certify, thread_sensitive=False)
         work = asyncio.create_task(
-            find(self.facts.version, self.facts.terms, model, elements, now=self.clock.now(), state=self.facts.state)
-        )
+            find(
+                self.facts.version, self.facts.terms, model, elements, now=self.clock.now(), state=self.facts.state,
+                criteria=self.facts.criteria().to_dict(),
+            )
+        )  # fmt: skip
         while not work.done():
             self.progress.stand_by()
             await asyncio.wait([work], timeout=self.cycle_s / 2)
@@ -303,6 +342,15 @@ class HeadClock:
         # However young the stamp looks, it cannot be younger than when it was first seen here.
         received = min(self._seen[1], now - age) if age >= 0.0 else now - age
         return HeadReading(received, power_w, reactive_var)
+
+
+def _ceilings(found: Facts, sites: Sequence[Site], hour: int) -> list[Site]:
+    """Return the sites with what the state's tables leave them; the failsafe stays, its certificate stands for it."""
+    capped = []
+    for site in sites:
+        most = found.ceiling(site, hour)
+        capped.append(site if most is None else replace(site, flexible=site.flexible.meet(most).cover(site.failsafe)))
+    return capped
 
 
 def _hour(now: datetime) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from derms.grid.criteria import CriteriaSettings
@@ -27,6 +27,7 @@ class FeederEnvelopeSolver:
     """Answers the engine's question with exact power flows on the feeder's own model.
 
     `rules`: sharing rule by element, "" for all others. `meters`: asked each cycle for further measurements on the feeder.
+    `ceilings`: asked each cycle for the sites with what their tables leave them in the hour.
     """
 
     without_head = True
@@ -34,11 +35,13 @@ class FeederEnvelopeSolver:
     def __init__(
         self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None, *,
         rules: Mapping[str, str] | None = None, meters: Callable[[], Sequence[MeterRow]] = tuple,
+        ceilings: Callable[[Sequence[Site], int], Awaitable[Sequence[Site]]] | None = None,
     ) -> None:  # fmt: skip
         self._feeder = feeder
         self._elements = tuple(elements)
         self._criteria = criteria or CriteriaSettings()
         self._rules, self._meters = dict(rules or {}), meters
+        self._ceilings = ceilings
         self._scale, self._count = 1.0, 0
         self._margin_w: tuple[float, float] | None = None
 
@@ -46,6 +49,8 @@ class FeederEnvelopeSolver:
         self, *, hour: int, head: HeadReading | None, asks: Sequence[Site], settings: ControlSettings
     ) -> EnvelopeAnswer:
         """Return targets for all sites; raises NotConverged when the state is not known, LocalError when we fail."""
+        if self._ceilings is not None:
+            asks = await self._ceilings(asks, hour)
         request = EnvelopeRequest(
             hour=hour,
             head_w=head.power_w if head is not None else math.nan,

@@ -101,7 +101,8 @@ def simulate_switching(
         live = [item for item in terms if item.bus.lower() not in dead]
         answer, problem = _envelope(model, live, powers, hour, scale, settings)
     effects = tuple(_effect(item, now_limits[item.site], answer, dead) for item in terms)
-    certificate = certificate_services.certificate_of(version, terms, _name(opened, closed))
+    name = certificate_services.name_of(version, opened, closed)
+    certificate = None if name is None else certificate_services.certificate_of(version, terms, name)
     return Simulation(
         feeder, tuple(opened), tuple(closed), effects if not problem else (), len(dead),
         None if answer is None else round(answer["worst_loading_pu"] * 100.0, 1),
@@ -114,10 +115,6 @@ def hour_of(now: datetime) -> int:
     """Return the hour of the study year."""
     start = now.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
     return int((now - start).total_seconds() // 3600) % 8760
-
-
-def _name(opened: Sequence[str], closed: Sequence[str]) -> str:
-    return " ".join([*(f"-{name}" for name in sorted(opened)), *(f"+{name}" for name in sorted(closed))])[:64]
 
 
 def _now(feeder: str, terms: Sequence[Terms], now: datetime) -> tuple[dict[str, Limit], dict[str, float]]:

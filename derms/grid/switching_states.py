@@ -14,13 +14,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from derms.errors import InputError, ModelRefused
 from derms.grid.opendss import Circuit
 from derms.grid.study_result import StudyResult
 
 NORMAL = "normal"
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
-ELEMENT = re.compile(r"(line|transformer|capacitor|reactor)\.[a-z0-9_.:-]{1,80}")
+KINDS = "line|transformer|capacitor|reactor|generator|pvsystem|storage"
+ELEMENT = re.compile(rf"({KINDS})\.[a-z0-9_.:-]{{1,80}}")
 BUS = re.compile(r"[a-z0-9_:-]{1,80}")
 MONTH_DAYS = (31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -87,7 +90,7 @@ def text_of_state(text: str, state: SwitchingState) -> StateText:
     known = {item.name for item in normal.elements} | {
         name.lower() for name in normal.engine.Circuit.AllElementNames()
     }  # fmt: skip
-    declared = set(re.findall(r'(?im)^new "?((?:line|transformer|capacitor|reactor)\.[^" ]+)', text))
+    declared = set(re.findall(rf'(?im)^new "?((?:{KINDS})\.[^" ]+)', text))
     for name in (*state.opened, *state.closed):
         if name not in known and name not in {item.lower() for item in declared}:
             raise InputError(f"feeder {normal.name} has no element {name!r}", where=f"state {state.name}")
@@ -147,17 +150,19 @@ def _buses(line: str) -> list[str]:
     return found
 
 
+def month_of(hour: int) -> int:
+    """Return the month (from 0) of a study hour (from 0) of a year of 365 days."""
+    ends = np.cumsum(MONTH_DAYS) * 24
+    return min(11, int(np.searchsorted(ends, hour, side="right")))
+
+
 def month_hour_table(result: StudyResult) -> dict[str, list[list[float | None]]]:
     """Return the least import and export by month and hour of the day, 12 x 24 kW rounded down; None: not studied."""
-    ends, first = [], 0
-    for days in MONTH_DAYS:
-        first += days * 24
-        ends.append(first)
     answer: dict[str, list[list[float | None]]] = {}
     for side in ("import", "export"):
         table: list[list[float | None]] = [[None] * 24 for _ in range(12)]
         for hour in result.hours:
-            month = next((number for number, end in enumerate(ends) if hour.hour < end), 11)
+            month = month_of(hour.hour)
             kw, old = getattr(hour, f"{side}_w") // 100 / 10, table[month][hour.hour % 24]
             table[month][hour.hour % 24] = kw if old is None else min(old, kw)
         answer[f"{side}_kw"] = table

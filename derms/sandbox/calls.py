@@ -12,6 +12,7 @@ from derms.grid.criteria import Criteria, CriteriaSettings
 from derms.grid.envelope import EnvelopeRequest, envelope
 from derms.grid.ladder import ladder
 from derms.grid.live import live_envelope
+from derms.grid.one_less import one_less
 from derms.grid.opendss import Circuit
 from derms.grid.outlook import outlook
 from derms.grid.picture import picture
@@ -66,6 +67,12 @@ def _state_text(circuit: Circuit, arguments: dict[str, Any], report: Report) -> 
     return {"text": found.text, "dead_buses": list(found.dead_buses)}
 
 
+def _one_less(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
+    """The states with one element less, and how many more there are."""
+    states, more = one_less(circuit, [(str(one), str(two)) for one, two in arguments["ties"]], int(arguments["most"]))
+    return {"states": [state.to_dict() for state in states], "more": more}
+
+
 def _findings(circuit: Circuit, arguments: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"findings": list(electrical_findings(circuit))}
 
@@ -81,6 +88,7 @@ CALLS: dict[str, Call] = {
     "findings": _findings,
     "closing": _closing,
     "state_text": _state_text,
+    "one_less": _one_less,
     "envelope": _envelope,
     "plant": lambda circuit, arguments, report: plant_step(circuit, arguments),
     "live_envelope": lambda circuit, arguments, report: live_envelope(circuit, arguments),

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from derms.errors import InputError, NotFound
+from derms.grid.one_less import MOST
 from derms.grid.study_request import StudyRequest
-from derms.grid.switching_states import NORMAL, SwitchingState, month_hour_table
+from derms.grid.switching_states import NORMAL, SwitchingState, month_hour_table, month_of
+from derms.limits import NOTHING, Limit
 from derms.sandbox.feeder_process import FeederProcess
 from derms.sandbox.study_pool import run_study
 from interconnection.models import FeederVersion
@@ -46,6 +48,34 @@ def tables(
         if certify and document["supplied"]:
             document["certificate"] = _certificate(texts[name], request, failsafe)
     return [_stored(version, request, name, document) for name, document in found.items()]
+
+
+def generated(
+    version: FeederVersion, ties: Sequence[tuple[str, str]] = (), *, most: int = MOST
+) -> tuple[list[SwitchingState], int]:
+    """Return the feeder's states with one element less (see `derms.grid.one_less`), and how many more there are."""
+    with FeederProcess(version.text) as feeder:
+        raw = feeder.call("one_less", {"ties": [list(pair) for pair in ties], "most": most})
+    return [SwitchingState.from_dict(item) for item in raw["states"]], int(raw["more"])
+
+
+def known_states(version: FeederVersion) -> dict[str, SwitchingState]:
+    """Return the states of which tables are stored for a model, by name; without the normal one."""
+    rows = StateTable.objects.filter(version=version).exclude(state=NORMAL).order_by("state", "pk")
+    return {row.state: SwitchingState.from_dict(row.document["state"]) for row in rows}
+
+
+def hourly_ceiling(version: FeederVersion, state: str, bus: str, phases: str, hour: int) -> Limit | None:
+    """Return what a state's stored table leaves a place in the month and hour of a study hour; None: no table, or no
+    value for that hour. A place without supply has nothing."""
+    row = StateTable.objects.filter(version=version, state=state, bus=bus.lower(), phases=phases).first()
+    if row is None:
+        return None
+    if not row.document["supplied"]:
+        return NOTHING
+    month, table = month_of(hour), row.document["table"]
+    kw = [table[f"{side}_kw"][month][hour % 24] for side in ("import", "export")]
+    return None if None in kw else Limit(int(kw[0] * 1000), int(kw[1] * 1000))
 
 
 def limits_in_state(version: FeederVersion, state: str, bus: str, phases: str) -> dict[str, Any]:

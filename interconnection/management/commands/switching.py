@@ -13,7 +13,7 @@ from derms.grid.switching_states import SwitchingState
 from derms.units import kilowatts_to_watts
 from interconnection.services.feeders import feeder_version
 from interconnection.services.studies import build_request
-from interconnection.services.switching import tables
+from interconnection.services.switching import MOST, generated, tables
 
 
 class Command(BaseCommand):
@@ -24,7 +24,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
         parser.add_argument("--feeder", required=True)
-        parser.add_argument("--states", required=True, help="JSON file")
+        parser.add_argument("--states", help="JSON file of declared states")
+        parser.add_argument("--generate", action="store_true", help="also every state with one element less")
+        parser.add_argument("--tie", nargs=2, action="append", default=[], metavar="BUS", help="buses that can be joined")
+        parser.add_argument("--most", type=int, default=MOST, help="generated states; each is studied over every hour")
         parser.add_argument("--bus", required=True)
         parser.add_argument("--phases", default="123")
         parser.add_argument("--import-kw", type=float, default=0.0)
@@ -42,7 +45,15 @@ class Command(BaseCommand):
                 kilowatts_to_watts(options["import_kw"], where="--import-kw"),
                 kilowatts_to_watts(options["export_kw"], where="--export-kw"), hours=options["hours"],
             )  # fmt: skip
-            found = tables(version, _states(Path(options["states"])), request, certify=not options["no_certificate"])
+            states = _states(Path(options["states"])) if options["states"] else []
+            if options["generate"]:
+                found_states, more = generated(version, [tuple(pair) for pair in options["tie"]], most=options["most"])
+                states += [state for state in found_states if state.name not in {item.name for item in states}]
+                if more:
+                    self.stderr.write(f"{more} more states with one element less are left out: see --most")
+            if not states:
+                raise InputError("no state is declared", where="--states", remedy="Name a file, or say --generate.")
+            found = tables(version, states, request, certify=not options["no_certificate"])
         except HeadroomError as error:
             self.stderr.write(f"{error.what}\n  at {error.where}\n  {error.remedy}".rstrip())
             raise SystemExit(2) from error

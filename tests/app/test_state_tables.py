@@ -1,0 +1,100 @@
+"""The control room works with the states, tables and certificates that the desk made ready: one name, one meaning."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from derms.errors import Conflict, InputError
+from derms.grid.envelope import Site
+from derms.grid.switching_states import SwitchingState
+from derms.limits import NOTHING, Limit
+from interconnection.models import FeederVersion
+from interconnection.services.switching import hourly_ceiling, known_states
+from interconnection.study_models import StateTable
+from telemetry import certificate_services, control_session
+from telemetry.cycle_models import Certificate
+from tests.unit.terms import terms
+
+pytestmark = pytest.mark.django_db(transaction=True)
+NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+STATE = SwitchingState("storm", opened=("capacitor.bank_675",), thermal_pu=1.2)
+WHO: dict[str, Any] = {"by": "op", "reason": "a storm", "now": NOW}
+
+
+def kept(version: FeederVersion, state: SwitchingState, **document: Any) -> StateTable:
+    table = {"import_kw": [[700.0] * 24] * 12, "export_kw": [[None] + [40.0] * 23] * 12}
+    whole = {"state": state.to_dict(), "supplied": True, "table": table, **document}
+    return StateTable.objects.create(version=version, state=state.name, bus="671", phases="123", document=whole)
+
+
+@pytest.fixture
+def agreed(monkeypatch: pytest.MonkeyPatch, version: FeederVersion) -> list[Any]:
+    plain = terms("depot", failsafe=Limit(100_000, 50_000), flexible=Limit(900_000, 700_000), bus="671")
+    found = [replace(plain, feeder="ieee13", feeder_sha256=version.sha256)]
+    monkeypatch.setattr(control_session, "agreements_in_force", lambda on, feeder: found)
+    return found
+
+
+def test_a_state_of_the_desk_is_declared_by_its_name_and_brings_its_text_ratings_and_tables(
+    version: FeederVersion, agreed: list[Any]
+) -> None:
+    kept(version, STATE)
+    row = certificate_services.declare_state(version, "storm", opened=[], closed=[], **WHO)
+    assert (row.opened, row.closed) == (["capacitor.bank_675"], [])
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    assert found.declared == STATE
+    assert 'edit "capacitor.bank_675" enabled=no' in found.text()
+    assert found.criteria().thermal_pu == 1.2
+    site = Site(
+        "depot", "671", (1, 2, 3), 0.0, 0.0, Limit(100_000, 50_000), Limit(900_000, 700_000), NOTHING, NOTHING, True
+    )
+    (capped,) = control_session._ceilings(found, [site], 13)
+    assert capped.flexible == Limit(700_000, 50_000), "the table, but never below the certified failsafe"
+    (unknown,) = control_session._ceilings(found, [site], 24)
+    assert unknown.flexible == site.flexible, "an hour that was not studied"
+
+
+def test_a_place_without_supply_in_a_state_has_nothing_and_one_without_a_table_is_not_known(version: FeederVersion) -> None:
+    kept(version, STATE, supplied=False)
+    assert hourly_ceiling(version, "storm", "671", "123", 13) == NOTHING
+    assert hourly_ceiling(version, "storm", "675", "123", 13) is None
+    assert list(known_states(version)) == ["storm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "opened"), [("storm", ["line.section_632_670"]), ("normal", ["line.section_632_670"]), ("east off", ["line.section_632_633"])]
+)
+def test_a_name_stands_for_one_set_of_elements(version: FeederVersion, name: str, opened: list[str]) -> None:
+    kept(version, STATE)
+    certificate_services.declare_state(version, "east off", opened=["line.section_632_670"], closed=[], **WHO)
+    with pytest.raises(Conflict, match="other elements"):
+        certificate_services.declare_state(version, name, opened=opened, closed=[], **WHO)
+    again = certificate_services.declare_state(version, "east off", opened=["LINE.section_632_670"], closed=[], **WHO)
+    assert certificate_services.name_of(version, again.opened, []) == "east off"
+
+
+def test_an_element_that_the_model_lacks_is_refused(version: FeederVersion) -> None:
+    with pytest.raises(InputError, match="no element"):
+        certificate_services.declare_state(version, "x", opened=["line.nowhere"], closed=[], **WHO)
+
+
+def test_certificates_of_all_known_states_are_ready_before_the_switch(
+    version: FeederVersion, agreed: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept(version, STATE)
+    kept(version, SwitchingState("dark", opened=("line.section_632_670",)))
+    where = "telemetry.management.commands.certify_states.agreements_in_force"
+    monkeypatch.setattr(where, lambda on, feeder: agreed)
+    with pytest.raises(SystemExit) as caught:
+        call_command("certify_states", "--feeder", "ieee13")
+    said = capsys.readouterr().out
+    assert caught.value.code == 1
+    assert "dark: FAILS at no supply depot" in said
+    rows = {row.state: row for row in Certificate.objects.all()}
+    assert set(rows) == {"normal", "storm", "dark"}
+    assert certificate_services.certificate_of(version, agreed, "storm") == rows["storm"]
+    assert rows["storm"].detail.get("hours") or not rows["storm"].holds
