@@ -14,6 +14,8 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "derms.settings")
 http = get_asgi_application()
 
+from derms.sandbox.feeder_process import environment  # noqa: E402
+from derms.sandbox.nursery import NURSERY  # noqa: E402
 from telemetry.consumers import websocket_urlpatterns  # noqa: E402  (needs the app registry)
 from telemetry.progress import Progress  # noqa: E402
 
@@ -34,6 +36,8 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         message = await receive()
         if message["type"] == "lifespan.startup":
             beat = asyncio.create_task(_beat(counter))
+            # The engine is loaded before anybody asks: the first question finds it so.
+            NURSERY.warm(environment())
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             if beat is not None:

@@ -19,6 +19,7 @@ from derms.grid.picture import picture
 from derms.grid.plant import head_profile, participants, plant_step
 from derms.grid.study_request import StudyRequest
 from derms.grid.switching_states import SwitchingState, text_of_state
+from derms.grid.together import together
 from derms.grid.what_if import what_if
 from derms.sandbox.capacity_map import capacity_map
 
@@ -96,6 +97,7 @@ CALLS: dict[str, Call] = {
     "islands": lambda circuit, arguments, report: {"islands": list(circuit.islands)},
     "participants": lambda circuit, arguments, report: participants(circuit, arguments),
     "certificate": certificate,
+    "together": lambda circuit, arguments, report: together(circuit, arguments),
     "capacity_map": capacity_map,
     "ladder": ladder,
     "picture": picture,

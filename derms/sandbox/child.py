@@ -15,13 +15,18 @@ from derms.sandbox.wire import HEADER, MOST_BYTES, describe_error, pack
 
 def main() -> None:
     """Serve on standard input and output."""
+    preload()
+    serve_one()
+
+
+def serve_one() -> None:
+    """Confine this process, compile the one feeder that the first message brings, answer until the input ends."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     # The engine prints to standard output now and then: that must not land between messages.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     start = _read(source)
     if start is None:
         return
-    _preload()
     held = confine(Bounds(int(start["cpu_s"]), int(start["memory_bytes"])))
     if held.landlock_abi < 1 and not start["without_landlock"]:
         error = LocalError(
@@ -34,7 +39,8 @@ def main() -> None:
     _serve(source, sink, start["text"])
 
 
-def _preload() -> None:
+def preload() -> None:
+    """Import the engine, and load everything that it loads late."""
     import dss  # noqa: F401
     import numpy.fft  # noqa: F401
     import opendssdirect  # noqa: F401

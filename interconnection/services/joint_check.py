@@ -1,7 +1,7 @@
 """Before an offer is made: may it and all agreements on the feeder be at their failsafe limits together?
 
 A study looks at one site. What several promise together is certified for every hour before the control room publishes;
-here a few hours are looked at, so that nobody signs what could never be certified.
+here some hours are looked at, so that nobody signs what could never be certified.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from derms.sandbox.warm_children import CHILDREN
 from interconnection.models import Agreement, FeederVersion
 from interconnection.states import COMMITTED
 
-HOURS = 24
+HOURS = 288
 """Spread over the year, beside the hours in which the study found its own limits."""
 CALL_S = 120.0
 
@@ -34,16 +34,13 @@ def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_h
     """
     if not agreed:
         return
-    everybody = [*agreed, terms]
-    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in everybody]
-    places = [[item.bus, list(item.phases), max(1.0, 0.1 * max(item.flexible.import_w, item.flexible.export_w))]
-              for item in everybody]  # fmt: skip
-    elements = CHILDREN.call(version.sha256, version.text, "participants", {"sites": places}, timeout_s=CALL_S)["elements"]
+    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in (*agreed, terms)]
     available = int(version.description["hours"])
     count = min(HOURS, available)
-    hours = {place * available // count for place in range(count)} | {hour % available for hour in worst_hours}
-    asked = {"sites": sites, "elements": elements, "hours": sorted(hours)}
-    found = CHILDREN.call(version.sha256, version.text, "certificate", asked, timeout_s=CALL_S)
+    spread = [place * available // count for place in range(count)]
+    worst = sorted({hour % available for hour in worst_hours})
+    asked = {"sites": sites, "hours": [spread, worst] if worst else [spread]}
+    found = CHILDREN.call(version.sha256, version.text, "together", asked, timeout_s=CALL_S)
     if not found["holds"]:
         raise Conflict(
             f"with the {len(agreed)} agreements on this feeder, all at their failsafe limits: {found['criterion']} at "

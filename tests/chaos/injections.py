@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from tests.chaos.house import SITES, House
-from tests.chaos.room import Injection, Room, child_of
+from tests.chaos.room import Injection, Room, child_of, feeder_of
 
 
 def kill_control(room: Room) -> Injection:
@@ -44,17 +44,17 @@ def kill_all(room: Room) -> Injection:
 
 def kill_master(room: Room) -> Injection:
     """kill -9 of the leader's DNP3 master process; its owner starts it again."""
-    return _kill_child(room, "DNP3 master", "dnp3")
+    return _kill_child(room, "DNP3 master", lambda name: child_of(room.house, name, "dnp3"))
 
 
 def kill_solver(room: Room) -> Injection:
     """kill -9 of the leader's feeder process."""
-    return _kill_child(room, "feeder model", "sandbox.child")
+    return _kill_child(room, "feeder model", lambda name: feeder_of(room.house, name))
 
 
-def _kill_child(room: Room, what: str, word: str) -> Injection:
+def _kill_child(room: Room, what: str, find: Callable[[str], int | None]) -> Injection:
     name = room.leader() or room.house.controls[0]
-    pid = child_of(room.house, name, word)
+    pid = find(name)
     if pid:
         try:
             os.kill(pid, signal.SIGKILL)

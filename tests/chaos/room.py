@@ -103,11 +103,21 @@ def child_of(house: House, name: str, word: str) -> int | None:
     process = house.processes.get(name)
     if process is None or process.poll() is not None:
         return None
-    for task in Path(f"/proc/{process.pid}/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            try:
-                if word in Path(f"/proc/{pid}/cmdline").read_text():
-                    return int(pid)
-            except OSError:
-                continue
+    for pid in _children(process.pid):
+        try:
+            if word in Path(f"/proc/{pid}/cmdline").read_text():
+                return pid
+        except OSError:
+            continue
     return None
+
+
+def feeder_of(house: House, name: str) -> int | None:
+    """Return the process id of a process's feeder: a fork of its helper."""
+    helper = child_of(house, name, "sandbox.nursery")
+    return None if helper is None else next(_children(helper), None)
+
+
+def _children(pid: int) -> Iterator[int]:
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        yield from map(int, (task / "children").read_text().split())
