@@ -21,6 +21,8 @@ SIDES = ("import", "export")
 STATIC = ("static_12", "static_24", "static_288")
 KINDS = ("firm", *STATIC, "dynamic", "volt_var", "upgrade")
 MONTHS, HOURS = 12, 24
+OFFERED = ("firm", *STATIC, "dynamic")
+"""What is offered from a study itself; the others are offered from a study of their own."""
 TITLES = {
     "firm": "Firm now", "static_12": "Static, a value a month", "static_24": "Static, a value an hour of day",
     "static_288": "Static, month by hour", "dynamic": "Dynamic", "volt_var": "Dynamic with volt-var B",

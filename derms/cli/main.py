@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from derms.cli import review
 from derms.cli.caller import Caller, Failed
 from derms.cli.show import out
 
@@ -243,6 +244,10 @@ def curtailment(site: str, as_json: Json = False) -> None:
     out(
         found if as_json else found["days"], as_json, ["day", "limited_hours", "withheld_import_kwh", "withheld_export_kwh"]
     )
+
+
+for command in review.COMMANDS:
+    app.command()(command)
 
 
 def run() -> None:

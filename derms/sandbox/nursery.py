@@ -109,7 +109,7 @@ class Nursery:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             process = subprocess.Popen(
-                [sys.executable, "-m", "derms.sandbox.nursery"], stdin=theirs, stdout=subprocess.DEVNULL,
+                [sys.executable, "-m", "derms.sandbox.nursery"], stdin=theirs.fileno(), stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL, cwd=PROJECT, env=environment, start_new_session=True,
             )  # fmt: skip
         ours.settimeout(FIRST_S)

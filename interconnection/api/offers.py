@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from derms.access import SIGNED_IN, access
 from derms.errors import InputError, NotFound
-from interconnection import queries, roles
-from interconnection.api import etag, schemas
+from derms.limits import Limit
+from interconnection import offer_options, queries, roles
+from interconnection.api import desk_schemas, etag, schemas
 from interconnection.api.base import Api
 from interconnection.api.fields import Count, Day, Text
 from interconnection.models import Application, Offer, Study
+from interconnection.services import offer_editor
 from interconnection.services import offers as services
 
 
@@ -46,12 +48,16 @@ def shown(offer: Offer) -> dict[str, Any]:
 
 
 class Preparation(serializers.Serializer[Any]):
-    """Which study to offer from, and for how long."""
+    """Which option of which study to offer, for how long, on what condition."""
 
+    kind = serializers.ChoiceField(choices=sorted(offer_options.OFFERED), default="dynamic")
     study = Count(most=2**53, required=False)
     starts = Day(required=False)
     ends = Day(required=False, allow_null=True, default=None)
     valid_until = Day(required=False, allow_null=True, default=None)
+    cap_hours = Count(least=0, most=8760, required=False)
+    bridge_for = Text(max_length=200, required=False, allow_blank=True, default="")
+    conditional_on = Count(most=2**53, required=False)
 
 
 @access(own_login=True, get=SIGNED_IN, post=(roles.ENGINEER,))
@@ -74,16 +80,62 @@ class ApplicationOffer(Api):
         form = Preparation(data=request.data)
         form.is_valid(raise_exception=True)
         asked = form.validated_data
-        studies = application.studies.filter(status=Study.DONE)
-        study = studies.filter(pk=asked["study"]).first() if "study" in asked else studies.first()
-        if study is None:
-            raise InputError("there is no finished study of that number here", where="study", remedy="Run one first.")
+        study = _study(application, asked.get("study"))
         starts = asked.get("starts", application.wanted)
         if asked["ends"] is not None and asked["ends"] <= starts:
             raise InputError("it ends before it starts", where="ends", remedy="Give a later day, or none.")
-        terms = services.draft_terms(application, study, starts=starts, ends=asked["ends"])
-        offer = services.prepare_offer(application, study, terms, engineer=request.user, valid_until=asked["valid_until"])
+        other = None
+        if "conditional_on" in asked:
+            other = queries.application(request.user, asked["conditional_on"])
+        edit = offer_editor.chosen(
+            application, study, asked["kind"], starts=starts, ends=asked["ends"], valid_until=asked["valid_until"],
+            cap_hours=asked.get("cap_hours"), bridge_for=asked["bridge_for"], conditional_on=other,
+        )  # fmt: skip
+        offer = offer_editor.prepare(application, study, edit, engineer=request.user)
         return etag.tagged(shown(offer), status=201)
+
+
+def _study(application: Application, number: int | None) -> Study:
+    rows = application.studies.filter(status=Study.DONE)
+    study = rows.first() if number is None else rows.filter(pk=number).first()
+    if study is None:
+        raise InputError("there is no finished study of that number here", where="study", remedy="Run one first.")
+    return study
+
+
+@access(own_login=True, get=roles.UTILITY)
+class ApplicationOptions(Api):
+    """What may be offered."""
+
+    scopes = {"GET": "applications:read"}
+
+    @extend_schema(
+        operation_id="offers_options", responses=desk_schemas.OfferOptions,
+        parameters=[OpenApiParameter("study", {"type": "integer", "minimum": 1}, description="Default: the newest.")],
+    )  # fmt: skip
+    def get(self, request: Request, number: int) -> Response:
+        """Return the options of a finished study side by side: firm, static, dynamic, volt-var, the upgrade."""
+        application = queries.application(request.user, number)
+        text = request.query_params.get("study")
+        if text is not None and not (text.isascii() and text.isdigit() and len(text) < 16):
+            raise InputError("this is no number", where="study")
+        study = _study(application, None if text is None else int(text))
+        found = [_option(item) for item in offer_editor.options(application, study)]
+        return etag.tagged({"study": study.pk, "options": found}, request)
+
+
+def _option(option: offer_options.Option) -> dict[str, Any]:
+    def limit(item: Limit) -> dict[str, float]:
+        return {"import_kw": item.import_w / 1000, "export_kw": item.export_w / 1000}
+
+    return {
+        "kind": option.kind, "title": option.title, "missing": option.missing, "firm": limit(option.firm),
+        "flexible": limit(option.flexible), "energy_percent": dict(option.energy), "usd": option.usd,
+        "months": option.months,
+        "schedule_kw": {
+            side: [[watts / 1000 for watts in row] for row in grid] for side, grid in option.schedule.items()
+        },
+    }  # fmt: skip
 
 
 class OfferWrite(Api):
@@ -96,6 +148,28 @@ class OfferWrite(Api):
         found = newest(request.user, queries.application(request.user, number))
         etag.must_match(request, shown(found))
         return found
+
+
+class TakeBack(serializers.Serializer[Any]):
+    """Why."""
+
+    reason = Text(max_length=500)
+
+
+@access(own_login=True, post=(roles.ENGINEER, roles.APPROVER))
+class OfferTakeBack(OfferWrite):
+    """Take an offer back."""
+
+    @extend_schema(
+        operation_id="offers_take_back", request=TakeBack, responses=schemas.Offer,
+        parameters=[schemas.ONCE, schemas.if_match()],
+    )  # fmt: skip
+    def post(self, request: Request, number: int) -> Response:
+        """Take back an offer that waits or is open, with a reason: an open one sends the application back to its study."""
+        offer = self.offer(request, number)
+        form = TakeBack(data=request.data)
+        form.is_valid(raise_exception=True)
+        return etag.tagged(shown(services.take_back(offer, by=request.user, reason=form.validated_data["reason"])))
 
 
 @access(own_login=True, post=(roles.APPROVER,))

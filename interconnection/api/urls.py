@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from interconnection.api import applications, bulk, feeders, me, offers, registration, studies, webhooks
+from interconnection.api import applications, bulk, feeders, me, offers, operation, registration, review, studies, webhooks
 
 APPLICATION = "applications/<int:number>/"
 
@@ -18,11 +18,20 @@ urlpatterns = [
     path(APPLICATION, applications.ApplicationDetail.as_view(), name="api-application"),
     path(APPLICATION + "submit/", applications.ApplicationSubmit.as_view(), name="api-submit"),
     path(APPLICATION + "gaps/", applications.ApplicationGaps.as_view(), name="api-gaps"),
+    path(APPLICATION + "complete/", review.ApplicationComplete.as_view(), name="api-complete"),
+    path(APPLICATION + "screens/", review.ApplicationScreens.as_view(), name="api-screens"),
+    path(APPLICATION + "questions/", review.ApplicationQuestions.as_view(), name="api-questions"),
+    path(APPLICATION + "questions/<int:question>/answer/", review.QuestionAnswer.as_view(), name="api-answer"),
+    path(APPLICATION + "queue/", review.ApplicationQueue.as_view(), name="api-queue"),
+    path(APPLICATION + "options/", offers.ApplicationOptions.as_view(), name="api-options"),
+    path(APPLICATION + "commissioning/", operation.ApplicationCommissioning.as_view(), name="api-commissioning"),
+    path(APPLICATION + "actions/", operation.ApplicationAction.as_view(), name="api-actions"),
     path(APPLICATION + "withdraw/", applications.ApplicationWithdraw.as_view(), name="api-withdraw"),
     path(APPLICATION + "events/", applications.ApplicationEvents.as_view(), name="api-events"),
     path(APPLICATION + "studies/", studies.ApplicationStudies.as_view(), name="api-studies"),
     path(APPLICATION + "offer/", offers.ApplicationOffer.as_view(), name="api-offer"),
     path(APPLICATION + "offer/issue/", offers.OfferIssue.as_view(), name="api-issue"),
+    path(APPLICATION + "offer/take-back/", offers.OfferTakeBack.as_view(), name="api-take-back"),
     path(APPLICATION + "offer/accept/", offers.OfferAccept.as_view(), name="api-accept"),
     path(APPLICATION + "offer/decline/", offers.OfferDecline.as_view(), name="api-decline"),
     path(APPLICATION + "agreement/", offers.ApplicationAgreement.as_view(), name="api-agreement"),

@@ -89,6 +89,24 @@ def draft(application: Application, study: Study, option: Option, *, today: date
     )  # fmt: skip
 
 
+def chosen(
+    application: Application, study: Study, kind: str, *, starts: date, ends: date | None, valid_until: date | None,
+    cap_hours: int | None = None, bridge_for: str = "", conditional_on: Application | None = None,
+) -> Edit:  # fmt: skip
+    """Return an option as it stands, with its days, cap and conditions; raises Conflict where the study lacks something."""
+    option = next(item for item in options(application, study) if item.kind == kind)
+    if option.missing:
+        raise Conflict(
+            f"{option.title}: {option.missing}", where="kind", remedy="GET …/options/ lists what may be offered."
+        )
+    edit = draft(application, study, option)
+    conditions = Conditions(bridge_for=bridge_for) if bridge_for else None
+    return replace(
+        edit, starts=starts, ends=ends, valid_until=valid_until, conditions=conditions, conditional_on=conditional_on,
+        cap_hours=edit.cap_hours if cap_hours is None else cap_hours,
+    )  # fmt: skip
+
+
 def terms_of(application: Application, study: Study, edit: Edit, *, zone: str = "UTC") -> Terms:
     """Return the terms that an edit says; raises InputError for the field that cannot be.
 
