@@ -46,13 +46,6 @@ def faults(answer: Mapping[str, Any], terms: Terms, kind: str, margin: float, *,
         )
     if kind == "firm" and not terms.flexible.within(firm):
         found.append(Fault("flexible", "a firm offer has no flexible part above firm", "Offer it as dynamic."))
-    if terms.schedule and terms.schedule_zone != "UTC":
-        # The control room counts the study's hours in UTC: a cell of another zone would be checked against shifted hours.
-        found.append(
-            Fault(
-                "schedule_zone", f"the study counts hours in UTC, the schedule in {terms.schedule_zone}", "Write it in UTC."
-            )
-        )
     if kind in STATIC:
         found += _cells(answer, terms, margin)
     return found
@@ -61,7 +54,7 @@ def faults(answer: Mapping[str, Any], terms: Terms, kind: str, margin: float, *,
 def _cells(answer: Mapping[str, Any], terms: Terms, margin: float) -> list[Fault]:
     found = []
     for side in SIDES:
-        most = allowed(answer, side, margin)
+        most = allowed(answer, side, margin, terms.schedule_zone)
         for month in range(12):
             for hour in range(24):
                 cell = terms.schedule[month][hour] if terms.schedule else terms.flexible

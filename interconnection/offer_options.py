@@ -6,7 +6,7 @@ and hour of day. A *dynamic* offer's grid is a ceiling: above the study it only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from derms.errors import InputError
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection.charts import Cell, cells
+from interconnection.local_hours import Place, places
 
 Grid = tuple[tuple[int, ...], ...]
 """Twelve rows of 24 whole watts."""
@@ -55,9 +56,11 @@ class Least:
         return tuple(tuple(found[month, hour] for hour in range(HOURS)) for month in range(MONTHS))
 
 
-def least_of(answer: Mapping[str, Any]) -> Least:
-    """Return the least limits of a study's answer."""
+def least_of(answer: Mapping[str, Any], zone: str = "UTC") -> Least:
+    """Return the least limits of a study's answer by month and hour of day of a time zone (IANA name)."""
     hourly = answer["hourly"]
+    if zone != "UTC":
+        return Least({side: _least_in(zone, hourly["hour"], hourly[f"{side}_kw"]) for side in SIDES})
     return Least({
         side: {
             (cell.month, cell.hour): kilowatts_to_watts(cell.least_kw, where="study")
@@ -67,11 +70,20 @@ def least_of(answer: Mapping[str, Any]) -> Least:
     })  # fmt: skip
 
 
+def _least_in(zone: str, hours: Sequence[int], values_kw: Sequence[float]) -> dict[Place, int]:
+    found: dict[Place, float] = {}
+    cells_of = places(zone)
+    for hour, kw in zip(hours, values_kw, strict=True):
+        for place in cells_of[hour % len(cells_of)]:
+            found[place] = min(kw, found.get(place, kw))
+    return {place: kilowatts_to_watts(kw, where="study") for place, kw in sorted(found.items())}
+
+
 def _cells(hourly: Mapping[str, Any], side: str) -> list[Cell]:
     return cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"])
 
 
-def allowed(answer: Mapping[str, Any], side: str, margin: float = STATIC_MARGIN) -> Grid:
+def allowed(answer: Mapping[str, Any], side: str, margin: float = STATIC_MARGIN, zone: str = "UTC") -> Grid:
     """Return the most that a static schedule may say: the study's least less the margin, down to 100 W, but never below
     firm, which is there in every hour. Raises InputError where the study did not look."""
     if not 0.0 <= margin <= 0.5:
@@ -79,7 +91,7 @@ def allowed(answer: Mapping[str, Any], side: str, margin: float = STATIC_MARGIN)
     firm_w = kilowatts_to_watts(answer[f"firm_{side}_kw"], where="study")
     return tuple(
         tuple(max(firm_w, int(round(watts * (1.0 - margin), 6)) // STEP_W * STEP_W) for watts in row)
-        for row in least_of(answer).grid(side)
+        for row in least_of(answer, zone).grid(side)
     )
 
 
@@ -115,21 +127,21 @@ class Option:
 
 def options(
     answer: Mapping[str, Any], *, volt_var: Mapping[str, Any] | None = None, ladders: Mapping[str, Any] | None = None,
-    margin: float = STATIC_MARGIN,
+    margin: float = STATIC_MARGIN, zone: str = "UTC",
 ) -> list[Option]:  # fmt: skip
-    """Return every option of a finished study in a fixed order.
+    """Return every option of a finished study in a fixed order; schedules in months and hours of `zone`.
 
     `volt_var`: the answer of the same request with volt-var, if there is one; `ladders`: the priced ladder of each side.
     """
-    firm, flexible, least = limit_of(answer, "firm"), limit_of(answer, "flexible"), least_of(answer)
+    firm, flexible, least = limit_of(answer, "firm"), limit_of(answer, "flexible"), least_of(answer, zone)
     found = [Option("firm", firm, firm, {side: _flat_energy(answer, side, firm) for side in SIDES})]
     for kind in STATIC:
         if not least.whole:
             found.append(Option(kind, firm, firm, dict.fromkeys(SIDES), missing="needs a study of all 8,760 hours"))
             continue
-        grids = {side: static(kind, allowed(answer, side, margin)) for side in SIDES}
+        grids = {side: static(kind, allowed(answer, side, margin, zone)) for side in SIDES}
         top = Limit(*(max(map(max, grids[side])) for side in SIDES))
-        energy = {side: meaning(answer, side, grids[side]).energy_percent for side in SIDES}
+        energy = {side: meaning(answer, side, grids[side], zone).energy_percent for side in SIDES}
         found.append(Option(kind, firm, top, energy, grids))
     found.append(Option("dynamic", firm, flexible.cover(firm), _study_energy(answer)))
     if volt_var is None:
@@ -195,16 +207,19 @@ class Meaning:
     worst_w: int
 
 
-def meaning(answer: Mapping[str, Any], side: str, grid: Grid) -> Meaning:
-    """Return what a side's grid (12 × 24 watts) means in the hours of a study."""
+def meaning(answer: Mapping[str, Any], side: str, grid: Grid, zone: str = "UTC") -> Meaning:
+    """Return what a side's grid (12 × 24 watts of a zone) means in the hours of a study.
+
+    An hour that may fall into two cells, where clocks change, gives what the lower allows and is limited by the higher.
+    """
     hourly, asked_kw = answer["hourly"], answer[f"{side}_kw"]
     limited, given, wanted = 0, 0.0, 0.0
-    for cell_kw, kw in zip(_spread(hourly["hour"], grid), hourly[f"{side}_kw"], strict=True):
-        given += min(cell_kw, kw)
-        wanted += cell_kw
-        limited += kw < cell_kw - 0.05
+    for (low_kw, high_kw), kw in zip(_spread(hourly["hour"], grid, zone), hourly[f"{side}_kw"], strict=True):
+        given += min(low_kw, kw)
+        wanted += high_kw
+        limited += kw < high_kw - 0.05
     count = max(1, len(hourly["hour"]))
-    least = least_of(answer).by_side[side]
+    least = least_of(answer, zone).by_side[side]
     over = {place: grid[place[0]][place[1]] - watts for place, watts in least.items() if grid[place[0]][place[1]] > watts}
     return Meaning(
         round(100.0 * given / (asked_kw * count), 1) if asked_kw else None,
@@ -215,11 +230,12 @@ def meaning(answer: Mapping[str, Any], side: str, grid: Grid) -> Meaning:
     )
 
 
-def _spread(hours: Sequence[int], grid: Grid) -> list[float]:
-    from interconnection.charts.svg import MONTH_DAYS
-
-    months = [month for month, days in enumerate(MONTH_DAYS) for _ in range(days * HOURS)]
-    return [grid[months[hour % 8760]][hour % HOURS] / 1000 for hour in hours]
+def _spread(hours: Sequence[int], grid: Grid, zone: str) -> Iterator[tuple[float, float]]:
+    """Yield for each hour the least and the largest of the cells that it may fall into, kW."""
+    cells_of = places(zone)
+    for hour in hours:
+        found = [grid[month][of_day] / 1000 for month, of_day in cells_of[hour % len(cells_of)]]
+        yield min(found), max(found)
 
 
 def flat(watts: int) -> Grid:
@@ -261,12 +277,14 @@ def grid_text(grid: Grid) -> str:
     return "\n".join("\t".join(f"{watts // 100 / 10:g}" for watts in row) for row in grid)
 
 
-def check_static(kind: str, answer: Mapping[str, Any], grids: Mapping[str, Grid], margin: float = STATIC_MARGIN) -> None:
+def check_static(
+    kind: str, answer: Mapping[str, Any], grids: Mapping[str, Grid], margin: float = STATIC_MARGIN, zone: str = "UTC"
+) -> None:
     """Raise InputError when a static schedule promises more than the study's limit less the margin in some cell."""
     if kind not in STATIC:
         return
     for side in SIDES:
-        most = allowed(answer, side, margin)
+        most = allowed(answer, side, margin, zone)
         over = {
             (month, hour): grids[side][month][hour] - most[month][hour]
             for month in range(MONTHS) for hour in range(HOURS) if grids[side][month][hour] > most[month][hour]

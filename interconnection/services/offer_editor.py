@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.utils import timezone
 
 from derms.agreement import Conditions, Curtailment, Terms
@@ -61,7 +62,7 @@ def options(application: Application, study: Study) -> list[Option]:
     other = volt_var_study(application, study)
     volt_var = json.loads(other.result) if other is not None else None
     ladders = {row.side: row.result for row in study.ladders.filter(status="done")}
-    return offer_options.options(answer, volt_var=volt_var, ladders=ladders)
+    return offer_options.options(answer, volt_var=volt_var, ladders=ladders, zone=settings.DISPLAY_TIME_ZONE)
 
 
 def volt_var_study(application: Application, study: Study) -> Study | None:
@@ -107,11 +108,14 @@ def chosen(
     )  # fmt: skip
 
 
-def terms_of(application: Application, study: Study, edit: Edit, *, zone: str = "UTC") -> Terms:
+def terms_of(application: Application, study: Study, edit: Edit, *, zone: str | None = None) -> Terms:
     """Return the terms that an edit says; raises InputError for the field that cannot be.
+
+    `zone`: whose months and hours the grids count; by default the utility's (HEADROOM_TIME_ZONE).
 
     The expectation is the study's for exactly this grid, not the one that the editor opened with.
     """
+    zone = zone or settings.DISPLAY_TIME_ZONE
     answer = base(application, study)
     if edit.kind not in offer_options.KINDS:
         raise InputError(f"unknown kind of offer {edit.kind!r}", where="kind", remedy=" or ".join(offer_options.KINDS))
@@ -124,9 +128,9 @@ def terms_of(application: Application, study: Study, edit: Edit, *, zone: str = 
     if not edit.firm.within(firm):
         raise InputError("firm is above what the study found firm", where="firm", remedy="Lower it to the study's.")
     grids = dict(edit.grids)
-    offer_options.check_static(edit.kind, answer, grids)
+    offer_options.check_static(edit.kind, answer, grids, zone=zone)
     drafted = offers.draft_terms(application, study, starts=edit.starts, ends=edit.ends)
-    found = {side: offer_options.meaning(answer, side, grids[side]) for side in SIDES} if grids else {}
+    found = {side: offer_options.meaning(answer, side, grids[side], zone) for side in SIDES} if grids else {}
     expected = (
         found["import"] if found else offer_options.meaning(answer, "import", offer_options.flat(edit.flexible.import_w))
     )
@@ -142,7 +146,7 @@ def terms_of(application: Application, study: Study, edit: Edit, *, zone: str = 
     )  # fmt: skip
 
 
-def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any, zone: str = "UTC") -> Offer:
+def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any, zone: str | None = None) -> Offer:
     """Prepare the edited offer for a second person; raises what `terms_of` and `offers.prepare_offer` raise."""
     terms = terms_of(application, study, edit, zone=zone)
     if edit.cap_hours < terms.curtailment.expected_hours:

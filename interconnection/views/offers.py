@@ -33,7 +33,7 @@ def _study(application: Application, request: HttpRequest) -> Study:
 
 def _most(answer: dict[str, Any], side: str) -> list[list[int]]:
     """What a static schedule may say at most: the study's least less its margin."""
-    return [list(row) for row in offer_options.allowed(answer, side)]
+    return [list(row) for row in offer_options.allowed(answer, side, zone=settings.DISPLAY_TIME_ZONE)]
 
 
 @access(get=(roles.ENGINEER,), post=(roles.ENGINEER,))
@@ -54,7 +54,7 @@ def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
     if request.method == "GET":
         form = OfferForm.starting(offer_editor.draft(application, study, chosen), application)
     answer = json.loads(study.result)
-    least = offer_options.least_of(answer)
+    least = offer_options.least_of(answer, settings.DISPLAY_TIME_ZONE)
     context: dict[str, Any] = {
         "application": application,
         "study": study,
@@ -72,6 +72,7 @@ def edit_offer(request: HttpRequest, number: int) -> HttpResponse:
         },
         "months": MONTHS,
         "hours": range(24),
+        "zone": settings.DISPLAY_TIME_ZONE,
     }  # fmt: skip
     return render(request, "interconnection/offer_edit.html", context, status=200 if request.method == "GET" else 422)
 
@@ -88,7 +89,8 @@ def check_offer(request: HttpRequest, number: int) -> HttpResponse:
             edit = form.edit()
             answer = offer_editor.base(application, study)
             context["meanings"] = [
-                (side, offer_options.meaning(answer, side, edit.grids[side])) for side in offer_options.SIDES
+                (side, offer_options.meaning(answer, side, edit.grids[side], settings.DISPLAY_TIME_ZONE))
+                for side in offer_options.SIDES
                 if answer[f"{side}_kw"]
             ]  # fmt: skip
             terms = offer_editor.terms_of(application, study, edit)

@@ -104,10 +104,3 @@ def test_a_bridge_ends_paying_has_a_price_and_words_are_known() -> None:
         Conditions(remedy="pay")
     with pytest.raises(InputError, match="access"):
         Conditions(access="to friends first")
-
-
-def test_a_schedule_in_another_zone_than_the_studys_hours_is_a_fault() -> None:
-    found = answer(3)
-    option = next(item for item in offer_options.options(found, margin=0.1) if item.kind in STATIC)
-    local = replace(terms_of(found, dict(option.schedule)), schedule_zone="Europe/Berlin")
-    assert [fault.where for fault in offer_check.faults(found, local, option.kind, 0.1)] == ["schedule_zone"]
