@@ -82,6 +82,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "allauth.usersessions.middleware.UserSessionsMiddleware",
+    "interconnection.accounts.provider_down.ProviderDownMiddleware",
     "interconnection.accounts.second_factor.SecondFactorMiddleware",
     "derms.access.AccessMiddleware",  # last: what no view declares, nobody may
 ]

@@ -14,6 +14,9 @@ from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import Feeder, FeederVersion
 from interconnection.services.audit import record as audit
 
+RESERVED = ("import",)
+"""Words that stand where a feeder's name stands in the pages' addresses."""
+
 
 def import_feeder(path: Path, name: str, *, actor: str, root: Path | None = None) -> FeederVersion:
     """Read, compile in a confined child, and store a feeder's model; the same model twice is one version.
@@ -28,6 +31,11 @@ def store_model(model: FeederText, name: str, *, actor: str) -> FeederVersion:
     """Compile an accepted model and store it as the feeder's newest version."""
     if not name or not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise InputError(f"{name!r} is not a name for a feeder", where="name", remedy="Letters, digits, - and _.")
+    if name in RESERVED:
+        raise InputError(
+            f"a feeder cannot be named {name!r}: a page has that address", where="name",
+            remedy=f"Choose another name, for example feeder-{name}.",
+        )  # fmt: skip
     with FeederProcess(model.text) as feeder:
         description = feeder.call("describe")
     findings = [asdict(finding) for finding in model.findings]

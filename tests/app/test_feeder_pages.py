@@ -47,3 +47,12 @@ def test_a_hostile_model_is_refused_with_file_line_and_remedy_and_nothing_is_sto
     assert "larger than" not in page
     assert not Feeder.objects.exists()
     assert "no file came" in client.post(reverse("upload-feeder"), {"name": "x"}, follow=True).content.decode()
+
+
+def test_a_name_that_a_page_has_already_is_refused_with_what_to_do(people: dict[str, Any]) -> None:
+    client = Client()
+    client.force_login(people["engineer"])
+    page = send(client, SMALL, "import").content.decode()
+    assert "cannot be named" in page
+    assert "feeder-import" in page
+    assert not Feeder.objects.exists()

@@ -199,6 +199,7 @@ def test_commissioning_permission_suspension_and_end_by_api(
     assert _act(callers["operator"], application, "suspend", "over its limit").json()["state"] == "suspended"
     assert _act(callers["engineer"], application, "resume").json()["state"] == "permitted"
     assert _act(callers["engineer"], application, "end", "the site is closed").json()["state"] == "ended"
-    for action in ("suspend", "end"):
+    for action, before, after in (("suspend", "permitted", "suspended"), ("end", "permitted", "ended")):
         event = application.events.get(action=action)
-        assert event.before["state"] != event.after["state"] == action.removesuffix("d") + "ed"
+        assert (event.before["state"], event.after["state"]) == (before, after)
+        assert event.after["reason"]
