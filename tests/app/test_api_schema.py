@@ -30,7 +30,7 @@ from tests.app.conftest import person
 
 DOCUMENT = django_settings.BASE_DIR / "templates" / "docs" / "openapi.yaml"
 CASES = int(os.environ.get("HEADROOM_API_CASES", "4"))
-SLOW = {"indicative_ask": 2}
+SLOW = {"indicative_ask": 2, "screens_run": 2}
 """Operations that run the grid engine: fewer calls."""
 
 

@@ -66,7 +66,8 @@ def test_a_place_without_supply_in_a_state_has_nothing_and_one_without_a_table_i
 
 
 @pytest.mark.parametrize(
-    ("name", "opened"), [("storm", ["line.section_632_670"]), ("normal", ["line.section_632_670"]), ("east off", ["line.section_632_633"])]
+    ("name", "opened"),
+    [("storm", ["line.section_632_670"]), ("normal", ["line.section_632_670"]), ("east off", ["line.section_632_633"])],
 )
 def test_a_name_stands_for_one_set_of_elements(version: FeederVersion, name: str, opened: list[str]) -> None:
     kept(version, STATE)
