@@ -228,3 +228,13 @@ def test_the_oidc_provider_is_a_setting(settings: Any, people: dict[str, Any]) -
     page = Client().get(LOGIN).content.decode()
     assert "Sign in with Utility" in page
     assert "/account/oidc/utility/login/" in page
+
+
+def test_a_provider_that_does_not_answer_is_a_sentence_on_the_sign_in_page(db: None, settings: Any) -> None:
+    settings.SOCIALACCOUNT_PROVIDERS = {"openid_connect": {"APPS": [{
+        "provider_id": "utility", "name": "Utility", "client_id": "x", "secret": "y",
+        "settings": {"server_url": "http://127.0.0.1:9"},
+    }]}}  # fmt: skip
+    page = Client().post("/account/oidc/utility/login/", follow=True)
+    assert page.redirect_chain[-1][0] == LOGIN
+    assert "does not answer" in page.content.decode()

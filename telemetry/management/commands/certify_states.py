@@ -17,9 +17,7 @@ from telemetry.certificate_services import certify_known
 class Command(BaseCommand):
     """Certify states."""
 
-    help = (
-        "All sites of a feeder at their failsafe limits, checked in each state of 'manage.py switching' and kept."
-    )
+    help = "All sites of a feeder at their failsafe limits, checked in each state of 'manage.py switching' and kept."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the arguments."""
