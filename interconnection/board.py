@@ -38,9 +38,43 @@ NEXT = {
 }
 """Who does what next in each state."""
 ORDERS = {
-    "newest": ("-created", "-id"), "oldest": ("created", "id"), "import": ("-import_w", "-id"),
-    "export": ("-export_w", "-id"), "feeder": ("feeder__name", "bus", "-id"), "changed": ("-changed", "-id"),
+    "newest": ("-created", "-id"), "oldest": ("created", "id"), "name": ("name", "id"), "-name": ("-name", "-id"),
+    "import": ("-import_w", "-id"), "-import": ("import_w", "id"), "export": ("-export_w", "-id"),
+    "-export": ("export_w", "id"), "feeder": ("feeder__name", "bus", "-id"), "-feeder": ("-feeder__name", "-bus", "-id"),
+    "state": ("state", "-id"), "-state": ("-state", "-id"), "changed": ("-changed", "-id"),
 }  # fmt: skip
+"""Orders by name; "-" turns one round. Quantities begin with the largest, words with A."""
+COLUMNS = (
+    ("Number", "newest", "oldest", "descending"), ("Site", "name", "-name", "ascending"),
+    ("Feeder, bus", "feeder", "-feeder", "ascending"), ("Import, kW", "import", "-import", "descending"),
+    ("Export, kW", "export", "-export", "descending"), ("Chargers", "", "", ""), ("State", "state", "-state", "ascending"),
+    ("Next", "", "", ""), ("Due", "", "", ""), ("Age", "", "", ""),
+)  # fmt: skip
+"""The board's columns: words, the order that a click gives, the one that a second click gives, how the first one runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A heading: words, the order that a click asks for ("": none), how the column runs now ("" when it does not)."""
+
+    words: str
+    order: str
+    runs: str
+    number: bool
+
+
+def columns(order: str) -> list[Column]:
+    """Return the headings while the board stands in an order."""
+    found = []
+    turned = {"ascending": "descending", "descending": "ascending"}
+    for words, first, second, runs in COLUMNS:
+        now = runs if first and order == first else turned.get(runs, "") if second and order == second else ""
+        found.append(
+            Column(words, second if first and order == first else first, now, words.endswith("kW") or words == "Age")
+        )
+    return found
+
+
 REFERENCE = re.compile(r"a-?0*(\d{1,9})", re.IGNORECASE)
 MOST_FOUND = 20
 

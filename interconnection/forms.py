@@ -8,23 +8,16 @@ from django import forms
 
 from derms.agreement import Conditions
 from derms.errors import InputError
-from derms.grid.study_request import INVERTERS
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection import rule_packs
-from interconnection.models import PROTOCOLS, Application, Feeder, Study
+from interconnection.models import PROTOCOLS, Application, Feeder
 from interconnection.models.core import EXPORT_MODES, INVERTER_PLACES, LIMIT_MEANS
 from interconnection.offer_options import SIDES, grid_text, parse_grid
 from interconnection.queue_order import earlier
 from interconnection.request import DOCUMENT_KINDS, Request, outside
 from interconnection.services.offer_editor import Edit
-from interconnection.services.study_control import Change
 from interconnection.states import QUEUED
-
-INVERTER_WORDS = {
-    "unity": "unity power factor", "volt_var_a": "volt-var, category A", "volt_var_b": "volt-var, category B",
-}  # fmt: skip
-RULES = [("no_worse", "no worse than today"), ("strict", "strict"), ("masked", "mask what is broken today")]
 
 
 def _kw(words: str, *, required: bool = True) -> forms.FloatField:
@@ -155,67 +148,6 @@ def _shown(wanted: Request) -> dict[str, Any]:
     found["documents"] = [row["kind"] for row in wanted.documents if row["status"] == "attached"]
     found["wanted"] = wanted.wanted
     return found
-
-
-class CloneForm(forms.Form):
-    """A copy of a study with something changed: starts as the study is."""
-
-    bus = forms.CharField(max_length=64)
-    import_kw = forms.FloatField(min_value=0, label="Import, kW")
-    export_kw = forms.FloatField(min_value=0, label="Export, kW")
-    hours = forms.TypedChoiceField(choices=[(288, "quick, 288 hours"), (8760, "all 8,760 hours")], coerce=int)
-    inverter = forms.ChoiceField(choices=[(name, INVERTER_WORDS.get(name, name)) for name in INVERTERS])
-    rule = forms.ChoiceField(choices=RULES, label="Rule for what is broken today")
-
-    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
-        asked = study.request
-        kwargs["initial"] = {
-            "bus": asked["bus"],
-            "import_kw": asked["import_w"] / 1000,
-            "export_kw": asked["export_w"] / 1000,
-            "hours": 288 if len(asked["hours"]) <= 288 else 8760,
-            "inverter": asked.get("inverter", "unity"),
-            "rule": asked["criteria"]["rule"],
-        }
-        super().__init__(*args, **(kwargs | {"auto_id": "clone-%s"}))
-
-    def change(self) -> Change:
-        """Return the change, in watts; raises InputError (NaN among them)."""
-        data = self.cleaned_data
-        return Change(
-            bus=data["bus"],
-            import_w=kilowatts_to_watts(data["import_kw"], where="import_kw"),
-            export_w=kilowatts_to_watts(data["export_kw"], where="export_kw"),
-            hours=data["hours"],
-            inverter=data["inverter"],
-            rule=data["rule"],
-        )
-
-
-class WhatIfForm(forms.Form):
-    """A question to the engine: starts as the study is; nothing is stored."""
-
-    bus = forms.CharField(max_length=64)
-    import_kw = forms.FloatField(min_value=0, label="Import, kW")
-    export_kw = forms.FloatField(min_value=0, label="Export, kW")
-    inverter = forms.ChoiceField(choices=[(name, INVERTER_WORDS.get(name, name)) for name in INVERTERS])
-
-    def __init__(self, *args: Any, study: Study, **kwargs: Any) -> None:
-        asked = study.request
-        kwargs["initial"] = {
-            "bus": asked["bus"],
-            "import_kw": asked["import_w"] / 1000,
-            "export_kw": asked["export_w"] / 1000,
-            "inverter": asked.get("inverter", "unity"),
-        }
-        super().__init__(*args, **(kwargs | {"auto_id": "wi-%s"}))
-        for name in ("import_kw", "export_kw"):
-            self.fields[name].widget.attrs |= {"step": "any", "data-slide": f"wi-{name}-slide"}
-
-    def watts(self) -> tuple[int, int]:
-        """Return import and export in watts; raises InputError (NaN among them)."""
-        found = [kilowatts_to_watts(self.cleaned_data[name], where=name) for name in ("import_kw", "export_kw")]
-        return found[0], found[1]
 
 
 class OfferForm(forms.Form):

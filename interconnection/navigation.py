@@ -15,6 +15,10 @@ UTILITY = (ENGINEER, APPROVER, OPERATOR, AUDITOR)
 EVERYONE: tuple[str, ...] = ()
 
 
+HOMES = {"curtailment-report": "reports"}
+"""Pages whose address lies in another room than the link that leads to them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """A link: words, the URL's name, the letter after `g`, the roles that see it (none: everyone who is signed in)."""
@@ -43,6 +47,7 @@ ROOMS = (
             Item("Feeders", "feeders", "f"),
             Item("Baseline ledger", "baseline-ledger", "b", UTILITY),
             Item("Reports", "reports", "v", UTILITY),
+            Item("Rule packs", "rule-packs", "c"),
         ),
     ),
     Room(
@@ -68,18 +73,27 @@ ROOMS = (
 )
 
 
+def _is_of(path: str, item: Item, url: str) -> bool:
+    if item.url == "queue":
+        return path == url or path.startswith("/applications")
+    return path.startswith(url)
+
+
 def rooms(request: HttpRequest) -> dict[str, Any]:
     """Context processor: the rooms that this user may enter, with the page's own link marked.
 
-    The mark goes to the longest address that the page's path starts with.
+    The mark goes to the longest address that the page's path starts with; the board, whose address every path starts
+    with, has it on its own pages only.
     """
     held = roles.roles(request.user) if hasattr(request, "user") else frozenset()
     shown = [
         (room.words, [(item, reverse(item.url)) for item in room.items if not item.roles or held & set(item.roles)])
         for room in ROOMS
     ]
-    fits = [url for _, items in shown for _, url in items if request.path.startswith(url)]
-    here = max(fits, key=len, default="")
+    fits = [url for _, items in shown for item, url in items if _is_of(request.path, item, url)]
+    match = getattr(request, "resolver_match", None)
+    home = HOMES.get(match.url_name or "") if match is not None else None
+    here = reverse(home) if home else max(fits, key=len, default="")
     return {
         "navigation": [
             {"words": words, "items": [{"words": item.words, "url": url, "key": item.key, "here": url == here}

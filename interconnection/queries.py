@@ -17,6 +17,8 @@ from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
 from interconnection.study_models import EngineHealth
 
+MOST_IN_HAND = 50
+
 
 def applications(user: Any) -> QuerySet[Application]:
     """Return the applications that a user may see: all for the utility's people, their own for applicants."""
@@ -107,6 +109,27 @@ def progress(row: Study, now: datetime) -> Progress:
     return Progress(
         row.done_hours, row.total_hours, rate, (row.total_hours - row.done_hours) / rate if rate else None, states
     )
+
+
+@dataclass(frozen=True, slots=True)
+class InHand:
+    """A study that waits or runs, how far it is, and how many wait before it (0: it runs, or is the next)."""
+
+    study: Study
+    progress: Progress
+    before: int
+
+
+def studies_in_hand(user: Any, now: datetime) -> list[InHand]:
+    """Return the running studies and those that wait, in the order in which they are taken.
+
+    A study counts those before it of all applicants, without showing them.
+    """
+    waiting = list(Study.objects.filter(status=Study.QUEUED).order_by("pk").values_list("pk", flat=True))
+    rows = studies(user).filter(status__in=(Study.RUNNING, Study.QUEUED)).order_by("-status", "pk")
+    return [
+        InHand(row, progress(row, now), waiting.index(row.pk) if row.pk in waiting else 0) for row in rows[:MOST_IN_HAND]
+    ]
 
 
 def engine_health() -> EngineHealth | None:

@@ -154,6 +154,16 @@ class AgainstEstimate:
     over_cap: bool
     remedy: str
 
+    @property
+    def difference_hours(self) -> float | None:
+        """Return measured less estimate; None where nothing was measured."""
+        return None if self.measured_hours is None else round(self.measured_hours - self.estimate_hours, 2)
+
+    @property
+    def share_percent(self) -> float:
+        """Return the part of the year that was measured, percent."""
+        return 100.0 * self.share_of_year
+
 
 def curtailment(measured: Mapping[str, Measured]) -> list[AgainstEstimate]:
     """Return each agreement's measured curtailment against estimate and cap; worst first.

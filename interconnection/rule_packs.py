@@ -199,9 +199,14 @@ def _known(value: Any, known: Any, where: str) -> None:
         raise InputError(f"unknown {value!r}", where=where, remedy=f"One of {', '.join(known) or 'none'}.")
 
 
-def compare(one: str, two: str, folders: tuple[Path, ...] = (SHIPPED,)) -> list[Difference]:
-    """Return what differs between two packs, by dotted key; screens and clocks are matched by id."""
-    return differences(_by_id(one, folders), _by_id(two, folders))
+def compare(
+    one: str, two: str, folders: tuple[Path, ...] = (SHIPPED,), others: tuple[Path, ...] | None = None
+) -> list[Difference]:
+    """Return what differs between two packs, by dotted key; screens and clocks are matched by id.
+
+    `others`: the folders of the second one, where they are not the first one's: two versions of one name.
+    """
+    return differences(_by_id(one, folders), _by_id(two, folders if others is None else others))
 
 
 def _by_id(name: str, folders: tuple[Path, ...]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,6 @@ class Side:
     grid: list[charts.Cell]
     values: list[float]
     attribution: list[tuple[str, int]]
-    largest_step: dict[str, Any] | None
-    ramp_needed: bool
 
     @property
     def track(self) -> str:
@@ -91,8 +89,6 @@ def sides(answer: dict[str, Any]) -> list[Side]:
                 grid=charts.cells(hourly["hour"], hourly[f"{side}_kw"], hourly[f"{side}_criterion"]),
                 values=hourly[f"{side}_kw"],
                 attribution=list(answer["binding_hours"][side].items()),
-                largest_step=answer.get("largest_step", {}).get(side),
-                ramp_needed=bool(answer.get("ramp_limit_needed", {}).get(side)),
             )
         )
     return found
@@ -121,11 +117,21 @@ class Row:
     change: float | None
 
 
+def modes(asked: Mapping[str, Any]) -> str:
+    """Return in words how a study's request takes the inverter and the regulators."""
+    inverter, factor = asked.get("inverter", "unity"), asked.get("power_factor", 1.0)
+    words = [f"power factor {factor:g}" if factor != 1.0 else inverter.replace("_", " ")]
+    if asked.get("volt_watt"):
+        words.append("volt-watt")
+    return ", ".join([*words, f"regulators {asked.get('regulators', 'frozen')}"])
+
+
 def compare(one: dict[str, Any], two: dict[str, Any], requests: Sequence[dict[str, Any]]) -> tuple[list[Row], list[Row]]:
     """Return which inputs differ and how each figure of the answer moves from the first study to the second."""
     inputs = [Row(name.replace("_", " "), one[name], two[name], None) for name in INPUTS if one[name] != two[name]]
-    if requests[0].get("inverter") != requests[1].get("inverter"):
-        inputs.append(Row("inverter", requests[0].get("inverter"), requests[1].get("inverter"), None))
+    for name in ("inverter", "power_factor", "volt_watt", "regulators"):
+        if requests[0].get(name) != requests[1].get(name):
+            inputs.append(Row(name.replace("_", " "), requests[0].get(name), requests[1].get(name), None))
     first, second = requests[0].get("criteria", {}), requests[1].get("criteria", {})
     for key in sorted(set(first) | set(second)):
         if first.get(key) != second.get(key) and key != "rule":

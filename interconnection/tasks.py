@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from interconnection.services import study_control, study_executor
+from derms.errors import Conflict
+from interconnection.models import Application
+from interconnection.services import screening, study_control, study_executor
 
 
 def run(study_id: int) -> str:
     """Run one study, or hand its slices out; called by a django-q2 worker."""
     return str(study_executor.executor().start(study_id).status)
+
+
+def screen(application_id: int, actor: str) -> str:
+    """Run an application's screens; a refusal (it moved on meanwhile) is the job's answer. Called by a django-q2 worker."""
+    try:
+        return f"{len(screening.screen(Application.objects.get(pk=application_id), actor=actor).results)} screens"
+    except Conflict as refusal:
+        return str(refusal)
 
 
 def work_on(study_id: int) -> str:

@@ -26,7 +26,7 @@ from interconnection import audit
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force, permitted_sites
 from interconnection.services.switching import hourly_ceiling, known_states
-from telemetry import certificate_services, order_services, outlook_services, queries
+from telemetry import certificate_services, order_services, outlook_services, queries, sharing_services
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.engine import ControlEngine
@@ -123,6 +123,7 @@ class Session:
         self._wake, self._over = asyncio.Event(), asyncio.Event()
         self._heads = HeadClock(clock)
         self._last: CycleRecord | None = None
+        self._rules: dict[str, str] = {}
         self._places: dict[str, tuple[str, str, int]] = {}
 
     async def run(self) -> None:
@@ -158,7 +159,7 @@ class Session:
         async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
             return sites if ceilings is None else await ceilings(self.facts, sites, hour)
 
-        return FeederEnvelopeSolver(model, elements, self.facts.criteria(), ceilings=asked)
+        return FeederEnvelopeSolver(model, elements, self.facts.criteria(), rules=lambda: self._rules, ceilings=asked)
 
     async def _lead(self) -> None:
         await self.leadership.keep(self._over)
@@ -175,6 +176,7 @@ class Session:
                 continue
             await self._open_wires()
             head = await self._head()
+            await self._read_rules()
             record = await self.engine.cycle(head, hour=_hour(self.clock.now()))
             if record is not None:
                 self._last = record
@@ -312,6 +314,14 @@ class Session:
             LOG.exception("the head of %s could not be read", self.feeder)
             return None
         return None if row is None else self._heads.reading(row.at, row.power_w, row.reactive_var)
+
+    async def _read_rules(self) -> None:
+        """Read how the feeder is shared; a database that does not answer leaves the rules as they were."""
+        try:
+            find = sync_to_async(sharing_services.in_force, thread_sensitive=False)
+            self._rules = await asyncio.wait_for(find(self.feeder), WAIT_S)
+        except (DatabaseError, TimeoutError):
+            LOG.exception("the sharing rules of %s could not be read", self.feeder)
 
     def _foreign(self) -> int:
         return self.engine.foreign_epoch if self.engine is not None else 0

@@ -9,6 +9,7 @@ import telemetry.alarm_models
 import telemetry.cycle_models
 import telemetry.order_models
 import telemetry.scada_models
+import telemetry.sharing_models
 import telemetry.utility_models  # noqa: F401  (one app, one registry of tables)
 
 

@@ -26,21 +26,21 @@ SOLVE_S = 8.0
 class FeederEnvelopeSolver:
     """Answers the engine's question with exact power flows on the feeder's own model.
 
-    `rules`: sharing rule by element, "" for all others. `meters`: asked each cycle for further measurements on the feeder.
-    `ceilings`: asked each cycle for the sites with what their tables leave them in the hour.
+    `rules`: asked each cycle for the sharing rule by element, "" for all others; `meters`: likewise for further
+    measurements on the feeder. `ceilings`: asked each cycle for the sites with what their tables leave them in the hour.
     """
 
     without_head = True
 
     def __init__(
         self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None, *,
-        rules: Mapping[str, str] | None = None, meters: Callable[[], Sequence[MeterRow]] = tuple,
+        rules: Callable[[], Mapping[str, str]] = dict, meters: Callable[[], Sequence[MeterRow]] = tuple,
         ceilings: Callable[[Sequence[Site], int], Awaitable[Sequence[Site]]] | None = None,
     ) -> None:  # fmt: skip
         self._feeder = feeder
         self._elements = tuple(elements)
         self._criteria = criteria or CriteriaSettings()
-        self._rules, self._meters = dict(rules or {}), meters
+        self._rules, self._meters = rules, meters
         self._ceilings = ceilings
         self._scale, self._count = 1.0, 0
         self._margin_w: tuple[float, float] | None = None
@@ -62,7 +62,7 @@ class FeederEnvelopeSolver:
             first_scale=self._scale,
         )
         asked = question(
-            request, rules=self._rules, meters=self._meters(), volts_pu=[site.v_pu for site in asks],
+            request, rules=self._rules(), meters=self._meters(), volts_pu=[site.v_pu for site in asks],
             need=[site.need for site in asks], rank=[site.rank for site in asks],
             study=(settings.study_low, settings.study_high), scale=(settings.scale_low, settings.scale_high),
             least_margin_factor=settings.least_margin_factor, price_margin=self._count % PRICE_EVERY == 0,

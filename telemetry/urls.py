@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from telemetry import alarm_views, audit_views, device_views, evidence_views, order_views, switching_views, views
+from telemetry import (
+    alarm_views,
+    audit_views,
+    curtailment_views,
+    device_views,
+    evidence_views,
+    order_views,
+    sharing_views,
+    switching_views,
+    views,
+)
 
 urlpatterns = [
     path("", views.operations, name="operations"),
@@ -22,10 +32,14 @@ urlpatterns = [
     path("subscriptions/", device_views.subscriptions, name="subscriptions"),
     path("subscriptions/<int:number>/resend/", device_views.resend, name="resend-notification"),
     path("audit/", audit_views.trail, name="audit"),
+    path("curtailment/", curtailment_views.report, name="curtailment-report"),
     path("evidence/", evidence_views.bundles, name="evidence-list"),
     path("evidence/<int:number>/", evidence_views.bundle, name="evidence"),
     path("switching/<slug:feeder>/", switching_views.switching, name="switching"),
     path("switching/<slug:feeder>/declare/", switching_views.declare, name="declare-state"),
+    path("sharing/<slug:feeder>/", sharing_views.sharing, name="sharing"),
+    path("sharing/<slug:feeder>/propose/", sharing_views.propose, name="propose-sharing"),
+    path("sharing/<slug:feeder>/<int:number>/decide/", sharing_views.decide, name="decide-sharing"),
     path("feeder/<slug:feeder>/", views.feeder, name="feeder-board"),
     path("feeder/<slug:feeder>/order/", order_views.give, name="give-order"),
     path("feeder/<slug:feeder>/mode/", order_views.set_mode, name="set-mode"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -54,8 +54,12 @@ def rows(found: Sequence[Cell]) -> list[tuple[str, list[Cell | None]]]:
     return [(name, [places.get((month, hour)) for hour in range(24)]) for month, name in enumerate(MONTHS)]
 
 
-def heat_map(found: Sequence[Cell], asked_kw: float, title: str) -> str:
-    """Return the picture: pale where the request fits, deeper the less is there; a region's border says what binds."""
+def heat_map(found: Sequence[Cell], asked_kw: float, title: str, say: Callable[[Cell], str] | None = None) -> str:
+    """Return the picture: pale where the request fits, deeper the less is there; a region's border says what binds.
+
+    `say`: what a cell says when it is pointed at, instead of `note`.
+    """
+    say = say or note
     parts = [opening(LEFT + 24 * CELL_W + 4, TOP + 12 * CELL_H + 4, title)]
     for hour in range(0, 24, 2):
         parts.append(words(LEFT + (hour + 0.5) * CELL_W, TOP - 5, f"{hour:02d}", "middle"))
@@ -65,7 +69,7 @@ def heat_map(found: Sequence[Cell], asked_kw: float, title: str) -> str:
         share = min(1.0, cell.least_kw / asked_kw) if asked_kw > 0 else 1.0
         parts.append(
             f'<rect class="cell level-{int(share * 10)}" x="{LEFT + cell.hour * CELL_W}" y="{TOP + cell.month * CELL_H}" '
-            f'width="{CELL_W}" height="{CELL_H}"><title>{escape(note(cell))}</title></rect>'
+            f'width="{CELL_W}" height="{CELL_H}"><title>{escape(say(cell))}</title></rect>'
         )
     edges = _edges(found)
     for family, path in edges.items():

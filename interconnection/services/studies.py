@@ -94,8 +94,9 @@ def order_study(
 def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None, workers: int | None = None) -> Study:
     """Run a queued study; a second worker that gets the same job finds it taken and leaves it alone."""
     kept = {row.first_hour: Slice.from_dict(row.data) for row in StudySlice.objects.filter(study=study_id)}
+    started = timezone.now()
     taken = Study.objects.filter(pk=study_id, status__in=(Study.QUEUED, Study.FAILED)).update(
-        status=Study.RUNNING, started=timezone.now(), error="", done_hours=sum(len(part.hours) for part in kept.values())
+        status=Study.RUNNING, started=started, error="", done_hours=sum(len(part.hours) for part in kept.values())
     )
     study = Study.objects.select_related("version", "application").get(pk=study_id)
     if not taken:
@@ -104,8 +105,10 @@ def perform(study_id: int, *, progress: Callable[[int, int], None] | None = None
     try:
         result = _run(study, request, progress, workers, kept)
     except HeadroomError as error:
+        # A study that was cancelled, or cancelled and queued again meanwhile, is no longer this run's to end.
+        mine = Study.objects.filter(pk=study_id, status=Study.RUNNING, started=started)
         status = Study.CANCELLED if isinstance(error, Conflict) else Study.FAILED
-        Study.objects.filter(pk=study_id).update(status=status, error=str(error), finished=timezone.now())
+        mine.update(status=status, error=str(error), finished=timezone.now())
         raise
     return finish(study, result)
 
@@ -180,7 +183,7 @@ def _run(
         if progress is not None:
             progress(done, total)
 
-    rows = Study.objects.filter(pk=study.pk)
+    rows = Study.objects.filter(pk=study.pk, status=Study.RUNNING, started=study.started)  # this run, and no later one
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(
             run_study,
@@ -194,7 +197,7 @@ def _run(
             on_slice=lambda first, part: finished.put((first, part)),
         )
         while not wait([future], timeout=REPORT_EVERY_S).done:
-            if rows.filter(status=Study.CANCELLED).exists():
+            if not rows.exists():
                 stop.set()
             rows.update(done_hours=state["done"])
             _keep(study, finished)

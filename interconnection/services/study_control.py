@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from django.db import transaction
@@ -10,17 +10,34 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from derms.errors import Conflict, HeadroomError, InputError
+from derms.grid.criteria import CriteriaSettings
+from derms.grid.curtailment import HOURS as YEAR_HOURS
 from derms.grid.study_request import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import Application, Event, Study
 from interconnection.services.existing_sites import ahead_of
-from interconnection.services.studies import build_request, order_study, study_hours
+from interconnection.services.studies import application_need, build_request, order_study, study_hours
 from interconnection.study_models import StudyLadder
 from interconnection.upgrades import priced
 
 LADDER_S = 36_000
 REPORT_EVERY = 288
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a study takes the site's inverter, the feeder's regulators and the criteria; see `StudyRequest`."""
+
+    criteria: CriteriaSettings = field(default_factory=CriteriaSettings)
+    inverter: str = "unity"
+    power_factor: float = 1.0
+    volt_watt: bool = False
+    regulators: str = "frozen"
+
+    def on(self, request: StudyRequest) -> StudyRequest:
+        """Return the request taken so; raises InputError for a combination that is not studied."""
+        return replace(request, **{item.name: getattr(self, item.name) for item in fields(self)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +48,32 @@ class Change:
     import_w: int | None = None
     export_w: int | None = None
     hours: int | None = None
-    inverter: str | None = None
-    rule: str | None = None
+    settings: Settings | None = None
 
 
-def order(application: Application, hours: int, *, actor: str, inverter: str = "unity") -> Study:
-    """Order a study of an application on its feeder's newest model; the queue's row is in the same transaction."""
+def order(
+    application: Application, hours: int, *, actor: str, inverter: str = "unity", settings: Settings | None = None,
+    curtailment: bool = False,
+) -> Study:  # fmt: skip
+    """Order a study of an application on its feeder's newest model; the queue's row is in the same transaction.
+
+    `hours`: how many, spread evenly over the year; `settings`: instead of `inverter` alone; `curtailment`: with what
+    the limits withhold from the fleet's need over load years, where the application states a need and the year is whole.
+    """
     version = application.feeder.versions.first()
     assert version is not None, "a feeder is stored together with its first version"
     request = build_request(
         version, application.bus, application.phase_numbers, application.import_w, application.export_w,
         hours=hours, inverter=inverter, existing=ahead_of(application, version),
+        need=application_need(application) if curtailment and hours == YEAR_HOURS else None,
     )  # fmt: skip
+    if settings is not None:
+        if request.need is not None and settings.regulators != "frozen":
+            raise InputError(
+                "curtailment over load years is studied with regulators frozen", where="curtailment",
+                remedy="Leave one of the two out.",
+            )  # fmt: skip
+        request = settings.on(request)
     with transaction.atomic():
         study = order_study(version, request, actor=actor, application=application)
         async_task("interconnection.tasks.run", study.pk)
@@ -81,14 +112,15 @@ def clone(study: Study, change: Change, *, actor: str) -> Study:
             f"feeder {version.feeder.name} has no bus {bus!r} with these phases", where="bus",
             remedy="The map shows the buses' names.",
         )  # fmt: skip
+    hours = study_hours(change.hours, version.description["hours"]) if change.hours else old.hours
+    held = (change.settings or old).regulators
     request = replace(
-        old, bus=bus,
+        old, bus=bus, hours=hours, need=old.need if len(hours) == YEAR_HOURS and held == "frozen" else None,
         import_w=old.import_w if change.import_w is None else change.import_w,
         export_w=old.export_w if change.export_w is None else change.export_w,
-        hours=study_hours(change.hours, version.description["hours"]) if change.hours else old.hours,
-        inverter=change.inverter or old.inverter,
-        criteria=replace(old.criteria, rule=change.rule or old.criteria.rule),
     )  # fmt: skip
+    if change.settings is not None:
+        request = change.settings.on(request)
     with transaction.atomic():
         copy = order_study(version, request, actor=actor)
         Study.objects.filter(pk=copy.pk).update(application=study.application)

@@ -19,13 +19,15 @@ ANSWER_S = 60.0
 def answer(
     version: FeederVersion, bus: str, phases: tuple[int, ...], import_w: int, export_w: int, *,
     hours: int | tuple[int, ...] = QUICK_HOURS, criteria: CriteriaSettings | None = None, inverter: str = "unity",
-    existing: tuple[ExistingSite, ...] | None = None, timeout_s: float = ANSWER_S,
+    power_factor: float = 1.0, volt_watt: bool = False, existing: tuple[ExistingSite, ...] | None = None,
+    timeout_s: float = ANSWER_S,
 ) -> dict[str, Any]:  # fmt: skip
     """Return what a site may do at a place, how near each criterion is, and what would pass; nothing is stored.
 
     `version`: a stored feeder model; `bus`; `phases` out of 1, 2, 3; `import_w`, `export_w`: whole watts >= 0, not both
     nothing; `hours`: how many, spread evenly over the feeder's year, or the study hours themselves (0-based, rising);
-    `inverter`: a key of `derms.grid.study_request.INVERTERS`; `existing`: the sites that count beside this one, None: the
+    `inverter`: a key of `derms.grid.study_request.INVERTERS`; `power_factor`: 0.5..1, fixed, with inverter "unity" only;
+    `volt_watt`: the default curve, counted as curtailment; `existing`: the sites that count beside this one, None: the
     agreements in force on the feeder. The answer is documented at `derms.grid.what_if.what_if`, with `feeder`,
     `model_sha256`, `bus`, `phases` added, and `counted`: how many sites count, and their firm kilowatts.
 
@@ -36,8 +38,10 @@ def answer(
     count = min(hours, available) if isinstance(hours, int) else available
     there = in_force(version.feeder, version) if existing is None else existing
     request = build_request(
-        version, bus, phases, import_w, export_w, hours=count, criteria=criteria, inverter=inverter, existing=there
+        version, bus, phases, import_w, export_w, hours=count, criteria=criteria, inverter=inverter, existing=there,
+        volt_watt=volt_watt,
     )  # fmt: skip
+    request = replace(request, power_factor=power_factor)
     if not isinstance(hours, int):
         request = replace(request, hours=tuple(hours))
     found = CHILDREN.call(version.sha256, version.text, "what_if", {"request": request.to_dict()}, timeout_s=timeout_s)

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from derms.access import SIGNED_IN, access
-from derms.errors import HeadroomError
+from derms.errors import HeadroomError, InputError
 from interconnection import application_page, board, letter, queries, queue_order, roles, states, study_page
 from interconnection.csv_table import harmless
 from interconnection.forms import ApplicationForm
@@ -20,6 +20,7 @@ from interconnection.models import Application, Offer, Study
 from interconnection.services import applications as application_services
 from interconnection.services import clocks as clock_services
 from interconnection.services import commissioning, study_control
+from interconnection.study_forms import StudyForm
 from interconnection.views.common import or_404, page_of, told
 
 
@@ -32,7 +33,8 @@ def queue(request: HttpRequest) -> HttpResponse:
     context = {
         "page": page, "dues": board.dues([row.pk for row in page], clock_services.local_day(timezone.now())),
         "stage": stage, "q": text, "order": order or "newest",
-        "orders": list(board.ORDERS),
+        "orders": [name for name in board.ORDERS if not name.startswith("-")],
+        "columns": board.columns(order or "newest"), "engineer": roles.has(request.user, roles.ENGINEER),
         "tabs": [(name, name or "all", count) for name, count in board.counts(request.user).items()],
         "next": board.NEXT, "may_file": _may_file(request), "now": timezone.now(),
     }  # fmt: skip
@@ -138,6 +140,7 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
         "gaps": application_services.find_gaps(found) if found.state in ("draft", "submitted") else [],
         **_between(found),
         "may_study": "study" in states.actions(found.state),
+        "study_form": StudyForm(auto_id="sf-%s"),
         "may_amend": found.state in (states.DRAFT, states.SUBMITTED, *states.QUEUED),
     }
     if context["offer"]:
@@ -208,9 +211,17 @@ def act_on_application(request: HttpRequest, number: int) -> HttpResponse:
 
 @access(post=(roles.ENGINEER,))
 def start_study(request: HttpRequest, number: int) -> HttpResponse:
-    """Order a study of all hours, or a quick one."""
+    """Order a study: the whole year with the fleet's curtailment, a quick look, or with settings of its own."""
     found = or_404(queries.application, request.user, number)
+    hours, curtailment, settings = 288 if request.POST.get("quick") else 8760, True, None
     with told(request):
-        study = study_control.order(found, 288 if request.POST.get("quick") else 8760, actor=str(request.user))
+        if request.POST.get("settings"):
+            form = StudyForm(request.POST)
+            if not form.is_valid():
+                field, errors = next(iter(form.errors.items()))
+                raise InputError(" ".join(map(str, errors)), where=field)
+            hours, curtailment = form.cleaned_data["hours"], form.cleaned_data["curtailment"]
+            settings = form.settings()
+        study = study_control.order(found, hours, actor=str(request.user), settings=settings, curtailment=curtailment)
         return redirect("study", number=study.pk)
     return redirect("application", number=number)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 
 from derms.access import access
 from interconnection import queries, queue_order, roles
 from interconnection.models import Application
+from interconnection.services import bulk as bulk_services
 from interconnection.services import clocks, screening
-from interconnection.views.common import or_404, told
+from interconnection.views.common import PAGE_SIZE, or_404, told
 
 
 @access(post=(roles.ENGINEER,))
@@ -23,6 +25,25 @@ def screen_application(request: HttpRequest, number: int) -> HttpResponse:
         run = screening.screen(application, actor=str(request.user))
         messages.success(request, f"{len(run.results)} screens in {run.seconds:.1f} s.")
     return redirect("application", number=number)
+
+
+@access(post=(roles.ENGINEER,))
+def bulk(request: HttpRequest) -> HttpResponse:
+    """One action on the chosen applications of the board; the answer counts what was taken and names what was not."""
+    chosen = [int(text) for text in request.POST.getlist("application")[:PAGE_SIZE] if text.isascii() and text.isdigit()]
+    rows = queries.applications(request.user).filter(pk__in=[number for number in chosen if number < 2**31]).order_by("pk")
+    with told(request):
+        found = bulk_services.act(rows, request.POST.get("what", ""), actor=str(request.user))
+        taken = [item for item in found if not item.refusal]
+        if taken:
+            messages.success(request, f"{len(taken)} queued: the studies' page shows how far they are.")
+        for item in found:
+            if item.refusal:
+                messages.warning(request, f"{item.application.reference} is left as it is: {item.refusal}")
+        if not found:
+            messages.warning(request, "Nothing was chosen.")
+    query = QueryDict(request.POST.get("back", "")[:500]).urlencode()
+    return redirect(reverse("queue") + (f"?{query}" if query else ""))
 
 
 def _clock(application: Application, request: HttpRequest) -> Any:

@@ -9,9 +9,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from derms.access import access
+from derms.access import SIGNED_IN, access
 from interconnection import ledger as ledgers
-from interconnection import queries, roles
+from interconnection import packs, queries, roles, rule_packs
 from interconnection import reports as desk_reports
 from interconnection.csv_table import table
 from interconnection.services.clocks import local_day
@@ -72,6 +72,24 @@ def baseline_ledger(request: HttpRequest) -> HttpResponse:
 def ledger_csv(request: HttpRequest, name: str) -> HttpResponse:
     """One feeder's ledger as CSV."""
     return _csv(ledgers.as_csv(ledgers.ledger(or_404(queries.feeder, name))), f"ledger-{name}.csv")
+
+
+@access(get=SIGNED_IN)
+def rule_pack_list(request: HttpRequest) -> HttpResponse:
+    """The rule packs with their screens and clocks, and what differs between two of them, side by side."""
+    found = {item.key: item for item in packs.stored()}
+    named = [request.GET.get(name, "") for name in ("one", "two")]
+    one, two = (found.get(name) for name in named)
+    context: dict[str, Any] = {
+        "packs": list(found.values()), "shown": one or next(iter(found.values()), None), "one": one, "two": two,
+        "choices": [("one", "First", named[0]), ("two", "Second", named[1])],
+    }  # fmt: skip
+    if one is not None and two is not None:
+        context["changes"] = [
+            (item.field.split(".", 1)[0], item.field, item.before, item.after)
+            for item in rule_packs.compare(one.pack.name, two.pack.name, one.folders, two.folders)
+        ]
+    return render(request, "interconnection/rule_packs.html", context)
 
 
 def _csv(text: str, name: str) -> HttpResponse:

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -16,12 +17,12 @@ from derms.access import SIGNED_IN, access
 from derms.errors import HeadroomError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.study_request import StudyRequest
-from interconnection import queries, roles, study_page
+from interconnection import queries, roles, study_page, study_panels
 from interconnection.charts import voltage_profile
 from interconnection.charts.profile import LOW_VOLTAGE_V
-from interconnection.forms import CloneForm, WhatIfForm
 from interconnection.models import Study
 from interconnection.services import pictures, study_control, what_if
+from interconnection.study_forms import CloneForm, WhatIfForm
 from interconnection.views.common import or_404, page_of, told, whole_number
 
 STATUSES = (Study.RUNNING, Study.QUEUED, Study.DONE, Study.FAILED, Study.CANCELLED)
@@ -34,7 +35,26 @@ def studies(request: HttpRequest) -> HttpResponse:
     rows = queries.studies(request.user)
     if request.GET.get("status") in STATUSES:
         rows = rows.filter(status=request.GET["status"])
-    return render(request, "interconnection/studies.html", {"page": page_of(rows, request), "statuses": list(STATUSES)})
+    counts = queries.studies(request.user).order_by().values_list("status").annotate(Count("pk"))
+    context = {
+        "page": page_of(rows, request), "statuses": list(STATUSES), "counts": dict(counts),
+        "in_hand": queries.studies_in_hand(request.user, timezone.now()),
+        "engineer": roles.has(request.user, roles.ENGINEER),
+    }  # fmt: skip
+    return render(request, "interconnection/studies.html", context)
+
+
+@access(get=SIGNED_IN)
+def studies_in_hand(request: HttpRequest) -> HttpResponse:
+    """The studies that run and wait, as a fragment that asks again; when the last is over, the list is read anew."""
+    context = {
+        "in_hand": queries.studies_in_hand(request.user, timezone.now()),
+        "engineer": roles.has(request.user, roles.ENGINEER),
+    }  # fmt: skip
+    answer = render(request, "interconnection/_studies_in_hand.html", context)
+    if not context["in_hand"]:
+        answer["HX-Refresh"] = "true"
+    return answer
 
 
 @access(get=SIGNED_IN)
@@ -47,6 +67,7 @@ def study(request: HttpRequest, number: int) -> HttpResponse:
         "study": found,
         "answer": answer,
         "sides": study_page.sides(answer) if answer else [],
+        "panels": study_panels.panels(answer) if answer else None,
         "progress": queries.progress(found, timezone.now()) if not answer else None,
         "engineer": roles.has(request.user, roles.ENGINEER),
         "ladders": {row.side: row for row in found.ladders.all()},
@@ -55,7 +76,7 @@ def study(request: HttpRequest, number: int) -> HttpResponse:
         "what_if": WhatIfForm(study=found),
         "slide_import": max(1000, 2 * found.request["import_w"] // 1000),
         "slide_export": max(1000, 2 * found.request["export_w"] // 1000),
-        "inverter": found.request.get("inverter", "unity"),
+        "modes": study_page.modes(found.request),
         "over": found.status in OVER,
     }
     if answer:
@@ -220,8 +241,8 @@ def study_what_if(request: HttpRequest, number: int) -> HttpResponse:
         answer = what_if.answer(
             version, asked["bus"].strip().lower(), tuple(found.request["phases"]), import_w, export_w,
             hours=study_page.telling_hours(study_answer["hourly"], version.description["hours"]),
-            criteria=CriteriaSettings(**found.request["criteria"]), inverter=asked["inverter"],
-            existing=StudyRequest.from_dict(found.request).existing,
+            criteria=CriteriaSettings(**found.request["criteria"]),
+            existing=StudyRequest.from_dict(found.request).existing, **form.modes(),
         )  # fmt: skip
     except HeadroomError as error:
         return render(request, "interconnection/_refusal.html", {"error": error})

@@ -101,6 +101,7 @@ ROWS: dict[str, Row] = {
     "application": Row(get="own utility", args=application, status=200),
     "start-study": Row(post="engineer", args=application),
     "queue-csv": Row(get="signed-in", status=200),
+    "bulk-applications": Row(post="engineer", body=lambda world: {"what": "screen", "application": "987654"}),
     "search": Row(get="signed-in", status=200),
     "amend-application": Row(get="own engineer", post="own engineer", args=application, status=200),
     "submit-application": Row(post="own engineer", args=application),
@@ -136,9 +137,12 @@ ROWS: dict[str, Row] = {
     "my-site": Row(get="own utility", args=site, status=200),
     "reports": Row(get="utility", status=200),
     "reports-csv": Row(get="utility", status=200),
+    "rule-packs": Row(get="signed-in", status=200),
+    "curtailment-report": Row(get="utility", status=200),
     "baseline-ledger": Row(get="utility", status=200),
     "ledger-csv": Row(get="utility", args=lambda world: ["ieee13"], status=200),
     "studies": Row(get="signed-in", status=200),
+    "studies-in-hand": Row(get="signed-in", status=200),
     "study": Row(get="own utility", args=study, status=200),
     "compare-studies": Row(get="signed-in", status=200),
     "cancel-study": Row(post="engineer", args=study),
@@ -184,6 +188,11 @@ ROWS: dict[str, Row] = {
     "evidence": Row(get="utility", args=bundle, status=200),
     "switching": Row(get="utility", args=lambda world: ["ieee13"], status=200),
     "declare-state": Row(post="operator", args=lambda world: ["ieee13"], body=lambda world: {"name": "", "reason": ""}),
+    "sharing": Row(get="utility", args=lambda world: ["ieee13"], status=200),
+    "propose-sharing": Row(
+        post="operator", args=lambda world: ["ieee13"], body=lambda world: {"rule": "equal", "reason": "a trial"}
+    ),
+    "decide-sharing": Row(post="operator approver", args=lambda world: ["ieee13", 987654]),
     "audit": Row(get="utility", status=200),
     "site": Row(
         args=lambda world: ["ieee13", "no-such-site"]

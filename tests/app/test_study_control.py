@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from derms.grid.study_result import Slice
 from derms.sandbox import study_pool
 from interconnection import queries
 from interconnection.models import Application, FeederVersion, Study
-from interconnection.services import pictures, study_control
+from interconnection.services import pictures, studies, study_control
 from interconnection.services.studies import build_request, order_study, perform
 from interconnection.study_models import StudyLadder, StudySlice
 
@@ -58,6 +59,31 @@ def test_a_cancelled_study_goes_on_from_its_slices_and_ends_with_the_same_hours(
     assert not StudySlice.objects.filter(study=ordered).exists()
 
 
+def test_a_study_queued_again_while_its_cancelled_run_winds_down_stays_queued(
+    ordered: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def until_told(*args: Any, **options: Any) -> Any:
+        while not options["cancelled"]():
+            time.sleep(0.01)
+        raise Conflict("the study was cancelled", where="study")
+
+    plain, looks = studies.wait, []
+
+    def looked(*args: Any, **options: Any) -> Any:
+        if not looks:
+            study_control.cancel(ordered, actor="engineer")
+            study_control.go_on(ordered, actor="engineer")
+        looks.append(1)
+        return plain(*args, **options)
+
+    monkeypatch.setattr(studies, "run_study", until_told)
+    monkeypatch.setattr(studies, "wait", looked)
+    with pytest.raises(Conflict):
+        perform(ordered.pk, workers=1)
+    ordered.refresh_from_db()
+    assert ordered.status == Study.QUEUED
+
+
 def test_only_what_waits_or_runs_is_cancelled_and_only_what_stopped_goes_on(studied: Study) -> None:
     with pytest.raises(Conflict):
         study_control.cancel(studied, actor="engineer")
@@ -68,10 +94,14 @@ def test_only_what_waits_or_runs_is_cancelled_and_only_what_stopped_goes_on(stud
 
 
 def test_a_clone_changes_what_is_named_and_keeps_the_rest(studied: Study) -> None:
-    copy = study_control.clone(studied, study_control.Change(export_w=1_000_000, inverter="volt_var_b"), actor="engineer")
+    copy = study_control.clone(
+        studied,
+        study_control.Change(export_w=1_000_000, settings=study_control.Settings(inverter="volt_var_b", volt_watt=True)),
+        actor="engineer",
+    )
     copy.refresh_from_db()
     old, new = studied.request, copy.request
-    assert {key for key in old if old[key] != new[key]} == {"export_w", "inverter"}
+    assert {key for key in old if old[key] != new[key]} == {"export_w", "inverter", "volt_watt"}
     assert copy.application == studied.application
     assert copy.inputs_sha256 != studied.inputs_sha256
     with pytest.raises(InputError, match="bus"):
@@ -124,7 +154,18 @@ def test_the_workbench_shows_both_sides_and_every_picture_has_its_table(studied:
     browser = Client()
     browser.force_login(people["engineer"])
     page = browser.get(reverse("study", args=[studied.pk])).content.decode()
-    for words in ("Service (import)", "Interconnection (export)", "Upgrade ladder", "As a table", studied.inputs_sha256):
+    for words in (
+        "Service (import)",
+        "Interconnection (export)",
+        "Upgrade ladder",
+        "As a table",
+        studied.inputs_sha256,
+        "Further criteria",
+        "Regulators and capacitors",
+        "Rapid change",
+        "Protection",
+        "Curtailment",
+    ):
         assert words in page
     assert page.count("<svg") <= page.count("<caption") * 4
     profile = browser.get(reverse("study-profile", args=[studied.pk]), {"hour": 5, "side": "import"}).content.decode()
@@ -133,3 +174,43 @@ def test_the_workbench_shows_both_sides_and_every_picture_has_its_table(studied:
     assert "both studies have the same inputs" in compared
     hours = browser.get(reverse("study-hours", args=[studied.pk])).content.decode()
     assert len(hours.splitlines()) == 49
+
+
+def test_the_queue_of_studies_counts_what_waits_before_and_shows_the_progress(
+    ordered: Study, people: dict[str, Any]
+) -> None:
+    second = study_control.clone(ordered, study_control.Change(export_w=1_000_000), actor="engineer")
+    Study.objects.filter(pk=ordered.pk).update(status=Study.RUNNING, started=timezone.now(), done_hours=24)
+    third = study_control.clone(ordered, study_control.Change(export_w=900_000), actor="engineer")
+    found = queries.studies_in_hand(people["engineer"], timezone.now())
+    assert [(item.study.pk, item.before) for item in found] == [(ordered.pk, 0), (second.pk, 0), (third.pk, 1)]
+    assert found[0].progress.percent == 50
+    assert queries.studies_in_hand(people["other"], timezone.now()) == []
+    browser = Client()
+    browser.force_login(people["engineer"])
+    page = browser.get(reverse("studies-in-hand")).content.decode()
+    assert "1 before it" in page and "50 %" in page and "every 2s" in page
+    Study.objects.exclude(pk=0).update(status=Study.CANCELLED)
+    assert browser.get(reverse("studies-in-hand"))["HX-Refresh"] == "true"
+
+
+def test_a_study_with_other_settings_is_asked_for_on_the_page_and_a_combination_that_is_not_studied_is_refused(
+    application: Application, people: dict[str, Any]
+) -> None:
+    browser = Client()
+    browser.force_login(people["engineer"])
+    fields = {
+        "settings": "1", "hours": "288", "inverter": "unity", "power_factor": "0.95", "volt_watt": "on",
+        "regulators": "edge",
+        "rule": "strict", "voltage_scope": "all", "v_low_pu": "0.94", "v_high_pu": "1.06", "thermal": "90",
+        "reverse_power_kw": "", "unbalance_pu": "3", "fault_rise": "10",
+    }  # fmt: skip
+    browser.post(reverse("start-study", args=[application.pk]), fields)
+    asked = Study.objects.get().request
+    assert (asked["power_factor"], asked["volt_watt"], asked["regulators"]) == (0.95, True, "edge")
+    criteria = asked["criteria"]
+    assert (criteria["unbalance_pu"], criteria["fault_rise"], criteria["thermal_pu"]) == (0.03, 0.1, 0.9)
+    assert criteria["reach_loss"] is None and criteria["rule"] == "strict"
+    told = browser.post(reverse("start-study", args=[application.pk]), fields | {"inverter": "volt_var_b"}, follow=True)
+    assert "unity power factor" in told.content.decode()
+    assert Study.objects.count() == 1

@@ -36,6 +36,7 @@ NOT_PAGES = (
     "study-profile",
     "study-what-if",
     "study-ladder",
+    "studies-in-hand",
     "login",
     "logout",
     "oauth",

@@ -1,0 +1,45 @@
+"""One action on many applications: each is taken or refused by itself, and the work goes to the study queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django_q.tasks import async_task
+
+from derms.errors import HeadroomError, InputError
+from interconnection import states
+from interconnection.models import Application
+from interconnection.services import study_control
+
+HOURS = {"quick": 288, "study": 8760}
+ACTIONS = ("screen", *HOURS)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one application: nothing when it was taken, else why not."""
+
+    application: Application
+    refusal: str
+
+
+def act(applications: Iterable[Application], what: str, *, actor: str) -> list[Outcome]:
+    """Queue screens ("screen"), quick looks ("quick") or studies of a whole year ("study"); raises InputError.
+
+    An application in a state that does not allow the action is refused and left as it is; the others go on.
+    """
+    if what not in ACTIONS:
+        raise InputError(f"unknown action {what!r}", where="what", remedy=" or ".join(ACTIONS))
+    found = []
+    for application in applications:
+        try:
+            if what == "screen":
+                states.after("screen", application.state)
+                async_task("interconnection.tasks.screen", application.pk, actor)
+            else:
+                study_control.order(application, HOURS[what], actor=actor, curtailment=True)
+            found.append(Outcome(application, ""))
+        except HeadroomError as error:
+            found.append(Outcome(application, str(error)))
+    return found
