@@ -1,6 +1,6 @@
-"""A feeder's map from its own coordinates: lines grey, sites and the most loaded element named. Pure.
+"""A feeder's map from its own coordinates or in one-line form: lines grey, sites and the most loaded element named. Pure.
 
-Nothing is drawn where a bus has no place; a feeder without any places has no map, and the page says so.
+Nothing is drawn where a bus has no place.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
+
+from interconnection.one_line import places
 
 WIDTH, HEIGHT, EDGE = 640.0, 400.0, 22.0
 
@@ -24,7 +26,7 @@ class Place:
 
 
 def feeder_map(description: Mapping[str, Any], sites: Sequence[Place], element: str = "", overloaded: bool = False) -> str:
-    """Return the map, or an empty text where the model has no coordinates.
+    """Return the map, or an empty text where there is nothing to draw.
 
     `description`: buses as (name, phases, base V, x, y, km) and elements as (name, kind, amps, origin, bus, bus, phases).
     """
@@ -93,7 +95,7 @@ def _site(place: Place, x: float, y: float, label_y: float) -> str:
 
 def _places(description: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
     """Return the pixel of each bus; one scale for both directions, north upwards."""
-    known = {bus[0]: (float(bus[3]), float(bus[4])) for bus in description.get("buses", ()) if bus[3] is not None}
+    known = places(description)[0] if description.get("buses") else {}
     if not known:
         return {}
     xs, ys = [x for x, _ in known.values()], [y for _, y in known.values()]

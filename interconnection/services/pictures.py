@@ -11,6 +11,7 @@ from django.core.cache import cache
 
 from derms.errors import InputError
 from derms.sandbox.warm_children import CHILDREN
+from interconnection import one_line as one_lines
 from interconnection.models import FeederVersion
 
 KEPT_S = 3600
@@ -38,12 +39,13 @@ def picture(version: FeederVersion, hour: int, sites: Sequence[Site] = ()) -> di
 
 
 def geometry(version: FeederVersion) -> dict[str, Any]:
-    """Return the feeder's wires in its own coordinates: [place, x1, y1, x2, y2] each, place among the elements.
+    """Return the feeder's wires in its own coordinates, or in one-line form: [place, x1, y1, x2, y2] each.
 
+    `place`: among the elements; `one_line`: whether the places are the one-line form's (see there).
     `spots`: [place, x, y] of elements whose ends stand on one spot, or of which one end has none; `left_out`: how many have
     no spot at all.
     """
-    places = {bus[0]: (bus[3], bus[4]) for bus in version.description["buses"] if bus[3] is not None}
+    places, one_line = one_lines.places(version.description)
     lines: list[list[float]] = []
     spots: list[list[float]] = []
     left_out = 0
@@ -63,6 +65,7 @@ def geometry(version: FeederVersion) -> dict[str, Any]:
         "spots": spots,
         "elements": [[element[0], element[4], element[5], round(element[2], 1), element[3]]
                      for element in version.description["elements"]],
-        "buses": [[bus[0], bus[3], bus[4]] for bus in version.description["buses"]],
+        "buses": [[bus[0], *places.get(bus[0], (None, None))] for bus in version.description["buses"]],
+        "one_line": one_line,
         "left_out": left_out,
     }  # fmt: skip

@@ -24,10 +24,14 @@ class FeederMap {
     this.wires = await (await fetch(this.box.dataset.wires)).json();
     const { lines, buses } = this.wires;
     if (!lines.length) {
-      this.box.textContent = "This model states no coordinates: the table has the same facts.";
+      this.box.textContent = "This model has no wires to draw: the table has the same facts.";
       this.box.classList.add("empty");
       await this.show();
       return;
+    }
+    if (this.wires.one_line) {
+      const note = Object.assign(document.createElement("p"), { className: "dim small", textContent: "One-line form: this model states too few coordinates. To the right: elements from the head; a line of its own for each end." });
+      this.box.before(note);
     }
     const xs = lines.flatMap((l) => [l[1], l[3]]);
     const ys = lines.flatMap((l) => [l[2], l[4]]);
