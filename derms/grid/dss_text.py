@@ -318,6 +318,9 @@ class _Reader:
             return f"{name}=({' '.join(_show(number) for number in numbers(value, place))})"
         if name == "npts" and numbers(value, place)[0] > 1_000_000:
             raise ModelRefused("a load shape has more than a million points", where=str(place))
+        if NUMBER.fullmatch(value):
+            # EPRI's engine does not read a capacitor's quoted phases="1": it stays at three.
+            return f"{name}={value}"
         return f'{name}="{value}"' if value and not re.search(r"[\s,|]", value) else f"{name}=({value})"
 
     def _series(self, name: str, token: Token, place: Place, path: Path) -> str:
@@ -345,6 +348,9 @@ class _Reader:
     def _clear(self, parts: list[Token], line: Line, path: Path, depth: int) -> None:
         if self.name:
             raise ModelRefused("'clear' after the circuit was defined would throw it away", where=str(line.place))
+
+
+NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 
 
 def _show(value: float | str) -> str:

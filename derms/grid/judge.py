@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.devices import Devices, Regulator
 from derms.grid.fast import HourGroup
-from derms.grid.hosting import Candidates, Limits, Watch, row_currents
+from derms.grid.hosting import Candidates, Watch, row_currents
 from derms.grid.network import ComplexArray, FloatArray, Network
 
 BoolArray = NDArray[np.bool_]
@@ -281,83 +281,6 @@ def in_use(scene: Scene) -> dict[str, bool]:
 def extras(scene: Scene) -> tuple[str, ...]:
     """Return the criteria that limit the site and that the compiled search does not know."""
     return tuple(name for name, used in in_use(scene).items() if used and name not in IN_THE_SEARCH)
-
-
-# -- bringing limits inside the extras ----------------------------------------------------------------------------------
-
-MOST_TURNS = 40
-
-
-@dataclass(frozen=True)
-class Tightened:
-    """Watts (2, hours), import first, and what stops each: ("", "") where the search's own answer stands."""
-
-    watts: FloatArray
-    stopped: tuple[list[tuple[str, str]], list[tuple[str, str]]]
-
-
-def tighten(group: HourGroup, scene: Scene, limits: Limits, cap_w: tuple[float, float], tolerance_w: float) -> Tightened:
-    """Return the search's limits brought inside the extra criteria: exact points, the good end of a bracket."""
-    watts = np.minimum(limits.watts, np.array(cap_w)[:, None])
-    names = extras(scene)
-    stopped: tuple[list[tuple[str, str]], list[tuple[str, str]]] = (
-        [("", "")] * watts.shape[1], [("", "")] * watts.shape[1],
-    )  # fmt: skip
-    if not names:
-        return Tightened(watts, stopped)
-    for side, sign in ((0, 1.0), (1, -1.0)):
-        if cap_w[side] > 0.0:
-            watts[side], stopped[side][:] = _inside(group, scene, names, watts[side], sign, tolerance_w)
-    return Tightened(watts, stopped)
-
-
-def _inside(
-    group: HourGroup, scene: Scene, names: tuple[str, ...], most: FloatArray, sign: float, tolerance_w: float
-) -> tuple[FloatArray, list[tuple[str, str]]]:
-    margin, which = _least(scene, names, point_at(group, scene.site, sign * most))
-    low, high, answer, what = np.zeros_like(most), most.copy(), most.copy(), [("", "")] * len(most)
-    broken = ~(margin >= 0.0)
-    if not broken.any():
-        return answer, what
-    at_high = np.where(broken, margin, -1.0)
-    at_low, none = _least(scene, names, point_at(group, scene.site, np.zeros_like(most)))
-    for lane in np.flatnonzero(broken):
-        what[lane] = which[lane]
-        if not at_low[lane] >= 0.0:  # strict, and broken without the site
-            high[lane], what[lane] = 0.0, none[lane]
-    for turn in range(MOST_TURNS):
-        wide = broken & (high - low > tolerance_w)
-        if not wide.any():
-            break
-        # Just inside and just outside the straight line's crossing in turn closes the bracket; every fourth time the
-        # middle, for the least of many margins bends.
-        width = high - low
-        part = at_low / np.maximum(at_low - at_high, 1e-12)
-        crossing = low + width * np.where(np.isfinite(part), part, 0.5)
-        edge = np.minimum(0.45 * tolerance_w, 0.25 * width)
-        guess = crossing + (-edge, edge, -edge, 0.0)[turn % 4]
-        guess = low + 0.5 * width if turn % 4 == 3 else np.clip(guess, low + edge, high - edge)
-        middle = np.where(wide, guess, low)
-        now, which = _least(scene, names, point_at(group, scene.site, sign * middle))
-        for lane in np.flatnonzero(wide):
-            if now[lane] >= 0.0:
-                low[lane], at_low[lane] = middle[lane], now[lane]
-            else:
-                high[lane], at_high[lane], what[lane] = middle[lane], now[lane], which[lane]
-    return np.where(broken, low, answer), what
-
-
-def _least(scene: Scene, names: tuple[str, ...], point: Point) -> tuple[FloatArray, list[tuple[str, str]]]:
-    """Return each hour's least margin over the criteria, per unit of nothing but its sign, and whose it is."""
-    best = np.where(point.good, np.inf, -np.inf)
-    what = [("", "") if good else ("convergence", "power flow") for good in point.good]
-    for name in names:
-        judged = CRITERIA[name](scene, point)
-        margin, place = judged.worst()
-        scale = 1e6 if judged.unit == "W" else 1.0
-        for lane in np.flatnonzero(margin / scale < best):
-            best[lane], what[lane] = margin[lane] / scale, (name, judged.names[place[lane]])
-    return best, what
 
 
 # -- inside -------------------------------------------------------------------------------------------------------------

@@ -28,11 +28,9 @@ from derms.grid.judge import (
     Layout,
     Point,
     Scene,
-    Tightened,
     in_use,
     layout,
     point_at,
-    tighten,
 )  # fmt: skip
 from derms.grid.network import ComplexArray, FloatArray, Network
 from derms.grid.notes import Notes
@@ -40,6 +38,7 @@ from derms.grid.opendss import Circuit
 from derms.grid.protection import protection
 from derms.grid.study_request import StudyRequest
 from derms.grid.study_result import HourLimit, Slice, note_violations
+from derms.grid.tighten import Tightened, tighten
 
 
 def fast_engine(circuit: Circuit, existing: Sequence[ExistingSite] = ()) -> FastEngine:

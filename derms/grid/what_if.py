@@ -17,12 +17,13 @@ from derms.grid.devices import devices
 from derms.grid.electrical_distance import distance_of_nodes
 from derms.grid.fast import FastEngine, HourGroup
 from derms.grid.hosting import TOLERANCE_W, name_of, one_bus, watch
-from derms.grid.judge import CRITERIA, Judged, Layout, Point, Scene, in_use, layout, point_at, rapid_change, tighten
+from derms.grid.judge import CRITERIA, Judged, Layout, Point, Scene, in_use, layout, point_at, rapid_change
 from derms.grid.notes import NOISE
 from derms.grid.opendss import Circuit
 from derms.grid.protection import protection
 from derms.grid.site_year import fast_engine
 from derms.grid.study_request import INVERTERS, StudyRequest
+from derms.grid.tighten import tighten
 
 SIDES = (("import", 1.0), ("export", -1.0))
 FURTHER = 2.0

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,14 @@ def solve(master: Path, commands: str) -> dict[str, Any]:
     if not lines:
         raise LocalError("the second engine gave no answer", where=PACKAGE, remedy=done.stderr[-300:])
     return dict(json.loads(lines[-1]))
+
+
+def solve_text(text: str, commands: str) -> dict[str, Any]:
+    """Return the same of a model's emitted text: what we emit must mean to EPRI's engine what it means to ours."""
+    with tempfile.TemporaryDirectory() as folder:
+        master = Path(folder) / "emitted.dss"
+        master.write_text(text)
+        return solve(master, commands)
 
 
 def main(master: Path) -> None:

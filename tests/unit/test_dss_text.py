@@ -109,7 +109,7 @@ def test_abbreviations_positions_and_calculations_come_out_under_full_names(tmp_
     text += "new line.m s b2 len=2 normamps=400"
     emitted = read_model(model(tmp_path, text)).text
     assert "xhl=(8 2 /)" in emitted or "x12=(8 2 /)" in emitted
-    assert 'new "line.m" bus1="s" bus2="b2" length="2"' in emitted
+    assert 'new "line.m" bus1="s" bus2="b2" length=2' in emitted
 
 
 def test_the_same_model_gives_the_same_hash_and_emits_itself(tmp_path: Path) -> None:

@@ -18,12 +18,14 @@ from derms.grid.extraction import Extraction
 from derms.grid.factors import solve, solve_transposed
 from derms.grid.fast import FastEngine, HourState
 from derms.grid.hosting import all_buses, hour_limits, name_of, watch
+from derms.grid.judge import point_at
 from derms.grid.ladder import ladder
 from derms.grid.lanes import WIDTH
 from derms.grid.load_law import MODELS, Branches, kernel_arrays, law, power_near_one, subtract_load_currents
 from derms.grid.opendss import Circuit, Injection
 from derms.grid.sharing import Sharing, Sites
 from derms.grid.sharing_rules import RULES, Demand, divide
+from derms.grid.site_year import SiteStudy, fast_engine
 from derms.grid.study_request import StudyRequest
 from derms.grid.warm import TINY
 
@@ -283,3 +285,18 @@ def test_the_upgrade_ladder_never_falls_and_mends_what_bound(circuit: Circuit) -
     assert firm[-1] > firm[0]
     for before, rung in zip(found["rungs"], found["rungs"][1:], strict=False):
         assert rung["element"] in (before["binding"]["element"], "the site's inverters")
+
+
+def test_a_search_that_var_leads_astray_ends_in_a_bracket(circuit: Circuit) -> None:
+    """Category A feeds var at 0.993 pu from no power on: 83.1 is at its limit almost at once, and not at nothing."""
+    request = StudyRequest("250", (1, 2, 3), 0, 1_500_000, (498,), inverter="volt_var_a")
+    (hour,) = study_hours(circuit, request, (498,)).hours
+    assert (hour.export_criterion, hour.export_element) == ("overvoltage", "83.1")
+    assert 0 < hour.export_w < 10_000
+    (group,) = fast_engine(circuit).year((498,))
+    study = SiteStudy(circuit, request)
+    study.add(group)
+    for watts, holds in ((hour.export_w, True), (hour.export_w + 20, False)):
+        point = point_at(group, next(iter(study._scenes.values())).site, np.array([-float(watts)]))
+        node = group.network.index()["83.1"]
+        assert (abs(point.volts[node, 0]) / group.network.base_v[node] <= 1.05) == holds
