@@ -42,6 +42,9 @@ class EndDevice(models.Model):
     """setMaxW of its newest DERSettings: plain CSIP counts limits in per cent of it."""
     lent_until = models.BigIntegerField(default=0)
     """Until when the engine vouches for what it lent (seconds UTC): later, lent controls are not served as current."""
+    lent_epoch = models.BigIntegerField(default=-1)
+    lent_sequence = models.BigIntegerField(default=-1)
+    """Order of the last grant: an older one, late or of an engine that leads no more, is refused."""
     registered = models.BigIntegerField()
     changed = models.BigIntegerField()
     last_creation = models.BigIntegerField(default=0)

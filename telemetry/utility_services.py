@@ -221,7 +221,7 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
     300 s, whose far end is the failsafe; renewed with the same limit, the chain is prolonged and not made anew: the client
     sees new controls only. What the grant before said otherwise is superseded.
 
-    Raises Refused for a grant below one that was served already: the old leader that goes on changes nothing.
+    Raises Refused for a grant that is not newer than the last: late, repeated, or of an engine that leads no more.
     """
     device = EndDevice.objects.filter(site=grant.site, own=False).first()
     if device is None:
@@ -230,10 +230,10 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
     modes: dict[str, Any] = dict(codec.control_base(grant.limit))
     until = now + min(int(max(1.0, grant.ttl_s)), MOST_AHEAD * LONGEST_GRANT_S)
     with transaction.atomic():
-        EndDevice.objects.filter(pk=device.pk).update(lent_until=now + VOUCH_S)  # holds the row until the end
-        newest = program.controls.filter(epoch__isnull=False).order_by("-epoch", "-sequence").first()
-        if newest is not None and (newest.epoch, newest.sequence) > grant.order:
-            raise Refused(f"grant {grant.order} comes after {(newest.epoch, newest.sequence)} was served", where=grant.site)
+        older = Q(lent_epoch__lt=grant.epoch) | Q(lent_epoch=grant.epoch, lent_sequence__lt=grant.sequence)
+        fenced = EndDevice.objects.filter(older, pk=device.pk)  # holds the row until the end
+        if not fenced.update(lent_until=now + VOUCH_S, lent_epoch=grant.epoch, lent_sequence=grant.sequence):
+            raise Refused(f"grant {grant.order} is not above the last that was served", where=grant.site)
         rows = _running(program, modes, now) if until - now > LONGEST_GRANT_S else []
         order = {"epoch": grant.epoch, "sequence": grant.sequence}
         Control.objects.filter(pk__in=[row.pk for row in rows]).update(**order)
@@ -246,6 +246,17 @@ def lend(grant: Grant, *, now: int, pen: int) -> list[Control]:
         program.controls.filter(end__gt=now, cancelled=None, epoch__isnull=False).filter(_alive(now)).exclude(
             pk__in=[row.pk for row in rows]
         ).update(superseded=now)
+    return rows
+
+
+def withdraw(site: str, *, now: int) -> list[Control]:
+    """Cancel what was lent to a site's device and still runs or waits; return it. It stays listed until its end."""
+    rows = list(
+        Control.objects.filter(
+            _alive(now), device__site=site, device__own=False, end__gt=now, cancelled=None, epoch__isnull=False
+        )
+    )
+    Control.objects.filter(pk__in=[row.pk for row in rows]).update(cancelled=now)
     return rows
 
 

@@ -18,7 +18,7 @@ TOLERANCE = 0.02
 """Of the larger flexible limit: what a meter and a charger's steps may add (the control law's own tolerance)."""
 LEAST_TOLERANCE_W = 500.0
 EVERY_S = 1.0
-TRIES = 5
+TRY_S, LEAST_WAIT_S = 0.5, 25.0
 FIRST_EPOCH = 0
 
 
@@ -44,6 +44,8 @@ class Wire(Protocol):
     protocol: str
     patience_s: float
     """How long this wire may take, beyond response and ramp, to carry a limit there and a reading back."""
+    every_s: float
+    """How often the test looks."""
 
     async def identity(self) -> dict[str, str]:
         """Ask who is there, before anything moves."""
@@ -55,6 +57,10 @@ class Wire(Protocol):
 
     async def prove_sides(self, swapped: bool) -> None:
         """Take the meter's proof of which of two outputs limits charging; wires without the question do nothing."""
+        ...
+
+    async def withdraw(self) -> bool:
+        """Take back what was lent before its end; False where the wire has no word for it: then a lower grant says it."""
         ...
 
     async def volt_var(self) -> str | None:
@@ -95,7 +101,7 @@ class Bench:
 
     def allowed_s(self, swing_w: float) -> float:
         """Return how long a change of power may take: response, ramp, and what the wire needs."""
-        return self.terms.response_s + swing_w / self.terms.ramp_w_per_s + self.wire.patience_s + 2 * EVERY_S
+        return self.terms.response_s + swing_w / self.terms.ramp_w_per_s + self.wire.patience_s + 2 * self.wire.every_s
 
     @property
     def swing_w(self) -> float:
@@ -107,18 +113,17 @@ class Bench:
         self.trace.notes.append((self.now, text))
 
     async def connect(self) -> None:
-        """Open the wire and wait for a first reading; raises RemoteError when none comes."""
+        """Open the wire and wait for a first reading; raises RemoteError when none comes in the time that the wire takes."""
         self.port = await self.wire.open()
-        error: RemoteError | None = None
-        for _ in range(10 * TRIES):
+        until = self.now + max(LEAST_WAIT_S, self.wire.patience_s)
+        while True:
             try:
                 await self.sample()
                 return
-            except RemoteError as silent:
-                error = silent
-                await self.sleep(EVERY_S / 2)
-        assert error is not None
-        raise error
+            except RemoteError:
+                if self.now >= until:
+                    raise
+                await self.sleep(TRY_S * self.wire.every_s)
 
     async def disconnect(self, why: str) -> None:
         """Fall silent; the trace knows that it was meant."""
@@ -139,7 +144,10 @@ class Bench:
         """Read once into the trace."""
         assert self.port is not None
         reading = await self.port.read()
-        self.trace.samples.append(Sample(self.now, reading.power_w, reading.limit_in_force, reading.in_failsafe, self.step))
+        measured = min(self.now, reading.received - self._began)
+        self.trace.samples.append(
+            Sample(self.now, reading.power_w, reading.limit_in_force, reading.in_failsafe, self.step, measured)
+        )
         self.last = reading
         return reading
 
@@ -167,7 +175,7 @@ class Bench:
         self.note(f"limit {limit.import_w} / {limit.export_w} W: {answer.outcome.value} {answer.detail}".strip())
         renewed = self.now
         while self.now - began < seconds:
-            await self.sleep(EVERY_S)
+            await self.sleep(self.wire.every_s)
             if self.now - renewed >= self.terms.lease_s / 3:
                 await self.grant(limit)
                 renewed = self.now
@@ -180,6 +188,6 @@ class Bench:
         began, first = self.now, len(self.trace.samples)
         await self.sample()
         while self.now - began < seconds:
-            await self.sleep(EVERY_S)
+            await self.sleep(self.wire.every_s)
             await self.sample()
         return self.trace.samples[first:]

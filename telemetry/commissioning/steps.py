@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from derms.errors import HeadroomError
 from derms.limits import NOTHING, Limit
-from telemetry.commissioning.bench import EVERY_S, Bench
-from telemetry.commissioning.trace import Sample, extremes, settled_after, steepest_w_per_s
+from telemetry.commissioning.bench import Bench
+from telemetry.commissioning.trace import Sample, extremes, longest_interval_s, settled_after, steepest_w_per_s
 from telemetry.control.grant import Outcome
 
 LOG = logging.getLogger(__name__)
@@ -18,6 +18,7 @@ TRACKING = (0.7, 0.4, 0.9, 0.2)
 RAMP_TOLERANCE = 1.2
 """A charger's own steps are not a ramp: what the steepest second may be above the agreed ramp."""
 LEAST_SPAN_S = 2.0
+FINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ async def identity(bench: Bench) -> Verdict:
         bench.note(f"{key}: {value}")
     await bench.connect()
     shown = ", ".join(f"{key} {value}" for key, value in facts.items())
-    most = Limit(int(facts.get("import_w", "0")), int(facts.get("export_w", "0"))) if "import_w" in facts else None
     flexible = bench.terms.flexible
-    enough = most is None or flexible.within(most)
-    return Verdict("identity", enough, shown, f"covers {_kw(flexible.import_w)} in, {_kw(flexible.export_w)} out")
+    most = Limit(int(facts.get("import_w", flexible.import_w)), int(facts.get("export_w", flexible.export_w)))
+    untold = [word for word, key in (("import", "import_w"), ("export", "export_w")) if key not in facts]
+    asked = f"covers {_kw(flexible.import_w)} in, {_kw(flexible.export_w)} out"
+    note = f"the device does not say its rating of {' and '.join(untold)}" if untold else ""
+    return Verdict("identity", flexible.within(most), shown, asked, note)
 
 
 async def signs(bench: Bench) -> Verdict:
@@ -148,9 +151,13 @@ async def reversal(bench: Bench) -> Verdict:
 
 
 def _ramp(name: str, bench: Bench, seen: list[Sample]) -> Verdict:
-    steepest = steepest_w_per_s(seen, LEAST_SPAN_S * EVERY_S)
+    steepest = steepest_w_per_s(seen, LEAST_SPAN_S * bench.wire.every_s)
     most = RAMP_TOLERANCE * bench.terms.ramp_w_per_s
-    return Verdict(name, steepest <= most, f"{_kw(steepest)}/s", f"{_kw(most)}/s")
+    apart, (least, greatest) = longest_interval_s(seen), extremes(seen)
+    # A step in the middle of an interval shows as two halves of it, where readings are means.
+    blind = apart > 0 and (greatest - least) / (2 * apart) <= most
+    note = f"readings {apart:.0f} s apart cannot tell a step from this ramp" if blind and apart > FINE_S else ""
+    return Verdict(name, steepest <= most, f"{_kw(steepest)}/s", f"{_kw(most)}/s", note)
 
 
 async def power_cycle(bench: Bench) -> Verdict:
@@ -160,6 +167,7 @@ async def power_cycle(bench: Bench) -> Verdict:
     await bench.hold(terms.flexible, bench.allowed_s(bench.swing_w))
     await bench.disconnect("the controller's supply is taken away")
     await bench.rig.power_cycle()
+    await bench.wire.withdraw()  # where the server keeps what it lent, it would lend it anew
     await bench.reconnect()
     allowed = bench.allowed_s(bench.swing_w)
     seen = await bench.watch(allowed + terms.response_s)
@@ -167,8 +175,11 @@ async def power_cycle(bench: Bench) -> Verdict:
     booted = all(sample.in_failsafe is not False for sample in seen)
     answer = await bench.grant(terms.flexible)
     taken = answer.outcome is not Outcome.REFUSED
+    if answer.outcome is Outcome.UNKNOWN:  # this wire has no answer: the meter gives it
+        fresh = await bench.hold(terms.flexible, bench.allowed_s(bench.swing_w))
+        taken = fresh[-1].power_w > terms.failsafe.import_w + bench.tolerance_w
     settled = "never inside it" if after is None else f"inside it after {after:.1f} s"
-    value = f"{'at' if booted else 'not at'} failsafe, {settled}; a fresh grant {answer.outcome.value}"
+    value = f"{'at' if booted else 'not at'} failsafe, {settled}; a fresh grant {'taken' if taken else 'not taken'}"
     held = booted and taken and after is not None and after <= allowed
     return Verdict("power cycle", held, value, "failsafe until a fresh grant")
 
@@ -179,7 +190,10 @@ async def cancel(bench: Bench) -> Verdict:
     await bench.rig.charge()
     await bench.hold(terms.flexible, bench.allowed_s(bench.swing_w))
     allowed = bench.allowed_s(bench.swing_w)
-    seen = await bench.hold(terms.failsafe, allowed + terms.response_s)
+    if await bench.wire.withdraw():
+        seen = await bench.watch(allowed + terms.response_s)
+    else:
+        seen = await bench.hold(terms.failsafe, allowed + terms.response_s)
     after = settled_after(seen, terms.failsafe, bench.tolerance_w)
     value = "never" if after is None else f"{after:.1f} s"
     return Verdict("cancel", after is not None and after <= allowed, value, f"failsafe within {allowed:.1f} s")
@@ -199,7 +213,7 @@ async def override(bench: Bench) -> Verdict:
         answer = await bench.grant(terms.flexible, order=(bench.last.epoch, (bench.last.sequence or 0) - 1))
         refused = answer.outcome is Outcome.REFUSED
         note = f"an older grant: {answer.outcome.value}"
-        after = await bench.watch(2 * EVERY_S)
+        after = await bench.watch(2 * bench.wire.every_s)
         obeyed = obeyed and all(emergency.excess_w(sample.power_w) <= bench.tolerance_w for sample in after)
     return Verdict("override", obeyed and refused, _kw(seen[-1].power_w), f"{_kw(emergency.import_w)}", note)
 
@@ -214,7 +228,7 @@ async def volt_var(bench: Bench) -> Verdict:
 async def witness(bench: Bench) -> Verdict:
     """13: the trace is whole: no gap that was not meant, longer than three telemetry intervals."""
     gap = bench.trace.longest_gap_s()
-    most = 3.0 * max(bench.terms.telemetry_s, EVERY_S) + bench.wire.patience_s
+    most = 3.0 * max(bench.terms.telemetry_s, bench.wire.every_s) + bench.wire.patience_s
     count = len(bench.trace.samples)
     return Verdict("witness trace", gap <= most and count > 0, f"{count} samples, longest gap {gap:.1f} s", f"{most:.0f} s",
                    f"sha256 {bench.trace.sha256()}")  # fmt: skip

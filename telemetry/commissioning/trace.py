@@ -13,16 +13,23 @@ from typing import Any
 
 from derms.limits import Limit
 
+SAME_S = 0.01
+"""Two looks at one reading give its moment twice, but for rounding."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One reading: seconds since the test began, watts (import positive), the limit that the site says it obeys."""
+    """One look: seconds since the test began, watts (import positive), the limit that the site says it obeys.
+
+    `measured`: when the reading was taken, on the same clock: a site that posts once a minute is looked at more often.
+    """
 
     at: float
     power_w: float
     limit: Limit | None
     in_failsafe: bool | None
     step: int
+    measured: float
 
 
 @dataclass
@@ -36,10 +43,10 @@ class Trace:
     def document(self) -> dict[str, Any]:
         """Return the trace as it is stored: columns, so that it stays small."""
         return {
-            "columns": ["at_s", "power_w", "import_w", "export_w", "in_failsafe", "step"],
+            "columns": ["at_s", "power_w", "import_w", "export_w", "in_failsafe", "step", "measured_s"],
             "rows": [
                 [round(item.at, 2), round(item.power_w), item.limit.import_w if item.limit else None,
-                 item.limit.export_w if item.limit else None, item.in_failsafe, item.step]
+                 item.limit.export_w if item.limit else None, item.in_failsafe, item.step, round(item.measured, 2)]
                 for item in self.samples
             ],
             "notes": [[round(at, 2), text] for at, text in self.notes],
@@ -73,15 +80,28 @@ def settled_after(samples: Sequence[Sample], limit: Limit, tolerance_w: float) -
 
 
 def steepest_w_per_s(samples: Sequence[Sample], least_s: float) -> float:
-    """Return the steepest change of power over any span of at least `least_s` seconds, a magnitude."""
-    steepest = 0.0
-    for place, first in enumerate(samples):
-        for last in samples[place + 1 :]:
-            seconds = last.at - first.at
+    """Return the steepest change of power between readings at least `least_s` seconds apart, a magnitude."""
+    steepest, fresh = 0.0, readings(samples)
+    for place, first in enumerate(fresh):
+        for last in fresh[place + 1 :]:
+            seconds = last.measured - first.measured
             if seconds >= least_s:
                 steepest = max(steepest, abs(last.power_w - first.power_w) / seconds)
                 break
     return steepest
+
+
+def readings(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples that showed a reading for the first time."""
+    return [
+        item for place, item in enumerate(samples) if place == 0 or item.measured > samples[place - 1].measured + SAME_S
+    ]
+
+
+def longest_interval_s(samples: Sequence[Sample]) -> float:
+    """Return the longest time between two readings; 0 where there are fewer than two."""
+    fresh = readings(samples)
+    return max((other.measured - one.measured for one, other in zip(fresh, fresh[1:], strict=False)), default=0.0)
 
 
 def extremes(samples: Iterable[Sample]) -> tuple[float, float]:

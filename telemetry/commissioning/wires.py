@@ -16,17 +16,18 @@ from telemetry.protocols.dnp3.probe import probe
 from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.protocols.ports import SitePort
 from telemetry.protocols.sunspec.client import SunSpecSite
-from telemetry.utility_models import EndDevice
+from telemetry.utility_identity import site_identity
 
-POLLING_S = 150.0
-"""What a client that fetches its controls and posts its readings once a minute may add, both ways."""
+POLLS, LOOKS = 2.5, 6.0
+"""What a client that fetches its controls and posts its readings by turns may add, both ways, in its own periods; and how
+often the test looks in one."""
 
 
 class Dnp3Wire:
     """DNP3: probed first, then an association of its own, in a master process of its own."""
 
     protocol = "dnp3"
-    patience_s = 1.0
+    patience_s, every_s = 1.0, 1.0
 
     def __init__(self, terms: Terms, host: str, port: int, clock: Clock, *, stack: str = "yadnp3") -> None:
         self._terms, self._host, self._port, self._clock = terms, host, port, clock
@@ -69,6 +70,10 @@ class Dnp3Wire:
         self.dialect = replace(self.dialect, proven=True, swapped=swapped)
         self._site.dialect = self.dialect
 
+    async def withdraw(self) -> bool:
+        """Say no: a lower grant takes the place of what was lent."""
+        return False
+
     async def volt_var(self) -> str | None:
         """Return None: the common points of both editions show no state of a curve."""
         return None
@@ -83,7 +88,7 @@ class SunSpecWire:
     """SunSpec Modbus."""
 
     protocol = "sunspec"
-    patience_s = 1.0
+    patience_s, every_s = 1.0, 1.0
 
     def __init__(self, terms: Terms, host: str, port: int, clock: Clock) -> None:
         self._terms, self._host, self._port, self._clock = terms, host, port, clock
@@ -108,6 +113,10 @@ class SunSpecWire:
     async def prove_sides(self, swapped: bool) -> None:
         """Nothing to prove: the sign of WSet says which side it is. A meter that disagrees fails the step."""
 
+    async def withdraw(self) -> bool:
+        """Say no: a lower grant takes the place of what was lent."""
+        return False
+
     async def volt_var(self) -> str | None:
         """Return the state of model 705, None where the device has none."""
         return self._facts.get("volt_var")
@@ -120,34 +129,40 @@ class UtilityWire:
     """IEEE 2030.5: the site polls; what it was lent ends with its events."""
 
     protocol = "ieee2030_5"
-    patience_s = POLLING_S
 
     def __init__(self, terms: Terms, clock: Clock, *, pen: int) -> None:
         self._terms, self._clock, self._pen = terms, clock, pen
+        self._site: UtilitySite | None = None
+        self.patience_s = POLLS * terms.telemetry_s
+        self.every_s = max(1.0, terms.telemetry_s / LOOKS)
 
     async def identity(self) -> dict[str, str]:
-        """Return the certificate that is registered for the site."""
-        lfdis = await sync_to_async(_lfdis_of)(self._terms.site)
-        if not lfdis:
+        """Return the devices that are registered for the site, their certificates, and what they say they can do."""
+        facts = await sync_to_async(site_identity)(self._terms.site)
+        if not facts:
             raise RemoteError("no device is registered for this site", where=self._terms.site, remedy="Register its LFDI.")
-        return {"lfdi": ", ".join(lfdis)}
+        return facts
 
     async def open(self) -> SitePort:
         """Serve the failsafe as default, and take the readings that the site posts."""
-        site = UtilitySite(self._terms.site, self._terms.failsafe, self._clock, pen=self._pen, stale_s=POLLING_S)
-        await site.begin()
-        return site
+        self._site = UtilitySite(
+            self._terms.site, self._terms.failsafe, self._clock, pen=self._pen, stale_s=self.patience_s
+        )
+        await self._site.begin()
+        return self._site
 
     async def prove_sides(self, swapped: bool) -> None:
         """Nothing to prove: opModImpLimW and opModExpLimW say which side they are."""
 
+    async def withdraw(self) -> bool:
+        """Cancel the controls that were lent: the client finds them cancelled at its next poll."""
+        if self._site is not None:
+            await self._site.withdraw()
+        return self._site is not None
+
     async def volt_var(self) -> str | None:
-        """Return None: what a curve does is read at the device's own status, which is not kept yet."""
-        return None
+        """Return the curve that the device says it follows, as it reported it; None where it reported none."""
+        return (await sync_to_async(site_identity)(self._terms.site)).get("volt-var")
 
     async def close(self) -> None:
         """Nothing stays open."""
-
-
-def _lfdis_of(site: str) -> list[str]:
-    return list(EndDevice.objects.filter(site=site).values_list("lfdi", flat=True))

@@ -15,7 +15,7 @@ LIMIT = Limit(1_000, 500)
 
 
 def samples(*powers: float, every: float = 1.0) -> list[Sample]:
-    return [Sample(place * every, power, None, None, 1) for place, power in enumerate(powers)]
+    return [Sample(place * every, power, None, None, 1, place * every) for place, power in enumerate(powers)]
 
 
 def test_settled_counts_from_the_last_time_it_came_inside() -> None:
@@ -41,10 +41,10 @@ def test_the_steepest_ramp_is_taken_over_a_span_so_that_one_meters_tick_is_no_st
 
 
 def test_a_gap_counts_unless_it_was_meant_and_the_hash_sees_every_sample() -> None:
-    trace = Trace([*samples(1, 2), Sample(20.0, 3, None, None, 2)])
+    trace = Trace([*samples(1, 2), Sample(20.0, 3, None, None, 2, 20.0)])
     assert trace.longest_gap_s() == 19.0
     before = trace.sha256()
     trace.silences.append((2.0, 19.0))
     assert trace.longest_gap_s() == 1.0
-    trace.samples[0] = Sample(0.0, 1.6, None, None, 1)
+    trace.samples[0] = Sample(0.0, 1.6, None, None, 1, 0.0)
     assert trace.sha256() != before

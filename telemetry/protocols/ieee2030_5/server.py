@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from django.db import DatabaseError, close_old_connections
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from derms.clock import Clock, SystemClock
 from derms.errors import InputError, LocalError
 from telemetry import utility_services
 from telemetry.progress import Progress
@@ -129,7 +130,8 @@ def proxied(header: bytes) -> bytes:
 class UtilityApp:
     """The ASGI application of the listener."""
 
-    def __init__(self, *, proxied: bool = False) -> None:
+    def __init__(self, *, proxied: bool = False, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self.directory = RememberingDirectory()
         self._proxied = proxied
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="2030.5")
@@ -166,7 +168,7 @@ class UtilityApp:
             if not message.get("more_body"):
                 break
         request = Request(
-            scope["method"], scope["path"], lfdi, datetime.now(UTC), scope["query_string"].decode("latin-1"), body
+            scope["method"], scope["path"], lfdi, self._clock.now(), scope["query_string"].decode("latin-1"), body
         )
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._serve, request)
 
@@ -199,9 +201,9 @@ class UtilityApp:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                rows = await loop.run_in_executor(self._pool, outbox.due, int(datetime.now(UTC).timestamp()))
+                rows = await loop.run_in_executor(self._pool, outbox.due, int(self._clock.now().timestamp()))
                 outcomes = await asyncio.gather(*(asyncio.to_thread(outbox.send, row) for row in rows))
-                now = int(datetime.now(UTC).timestamp())
+                now = int(self._clock.now().timestamp())
                 for row, outcome in zip(rows, outcomes, strict=True):
                     await loop.run_in_executor(self._pool, outbox.settle, row, outcome, now)
             except DatabaseError:

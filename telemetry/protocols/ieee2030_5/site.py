@@ -6,7 +6,7 @@ from asgiref.sync import sync_to_async
 from django.db import transaction
 
 from derms.clock import Clock
-from derms.errors import RemoteError
+from derms.errors import Refused, RemoteError
 from derms.limits import Limit
 from telemetry import utility_services
 from telemetry.control.grant import Acknowledgement, Grant, Need, Outcome, Reading
@@ -84,7 +84,11 @@ class UtilitySite:
         """Put the grant where the client fetches it. Its answer comes later, so the outcome is not known yet."""
         self._messages += 1
         now = int(self._clock.now().timestamp())
-        if not await sync_to_async(self._lend)(grant, now):
+        try:
+            lent = await sync_to_async(self._lend)(grant, now)
+        except Refused as error:
+            return Acknowledgement(grant, Outcome.REFUSED, None, error.what)
+        if not lent:
             raise RemoteError("no 2030.5 device speaks for this site", where=self.site, remedy="Register one for it.")
         return Acknowledgement(grant, Outcome.UNKNOWN, None, "waits for the client's poll")
 
@@ -95,6 +99,15 @@ class UtilitySite:
             changed = {f"/edev/{row.device_id}/derp/{row.program_id}/derc" for row in rows if row.creation >= now}
             outbox.enqueue(changed, now)
         return rows
+
+    async def withdraw(self) -> None:
+        """Cancel what was lent and still runs or waits: the client is back at the default control at its next poll."""
+        await sync_to_async(self._withdraw)(int(self._clock.now().timestamp()))
+
+    def _withdraw(self, now: int) -> None:
+        with transaction.atomic():
+            rows = utility_services.withdraw(self.site, now=now)
+            outbox.enqueue({f"/edev/{row.device_id}/derp/{row.program_id}/derc" for row in rows}, now)
 
     def messages(self) -> int:
         """Return how often the wire was used from this end."""
