@@ -12,15 +12,19 @@ from interconnection import audit
 from interconnection.queries import agreements_in_force, permitted_sites
 from interconnection.site_queries import newest_version
 from telemetry import alarm_queries, certificate_services, progress, queries, utility_queries
+from telemetry.answer_sources import AnswerWatch
 from telemetry.control import alarm_rules as rules
+from telemetry.control import answers
 from telemetry.control.alarm_rules import Look
 from telemetry.control.alarm_table import CERTIFICATE_DAYS, TABLE
 from telemetry.control.clock_check import ClockCheck
 
 FEEDERS_S = 30.0
+ANSWERS_S = 10.0
 SLOW_S = 60.0
 WALK_S = 3600.0
-FEEDER_KINDS = tuple(entry.kind for entry in TABLE if entry.kind not in ("process_dead", "clock_offset", "audit_failing"))
+ELSEWHERE = ("process_dead", "clock_offset", "audit_failing", *answers.FOUND)
+FEEDER_KINDS = tuple(entry.kind for entry in TABLE if entry.kind not in ELSEWHERE)
 
 
 class Sources:
@@ -35,6 +39,8 @@ class Sources:
         self._slow: list[Look] = []
         self._check = ClockCheck()
         self._broken, self._walked_at = "", -1e9
+        self._answers, self._answers_at, self._said = AnswerWatch(), -1e9, list[Look]()
+        self._homes: dict[str, str] = {}
 
     def look(self) -> tuple[list[Look], set[tuple[str, str]]]:
         """Return the looks, and the (kind, feeder) pairs that were looked at wholly."""
@@ -50,7 +56,7 @@ class Sources:
             found, whole = self._feeder(feeder, standing)
             looks += found
             covered |= whole
-        slow = self._slowly()
+        slow = self._slowly() + self._answered()
         return looks + slow, covered | {(f"certificate_{days}_days", "") for days in CERTIFICATE_DAYS}
 
     def _feeder(self, feeder: str, standing: rules.Standing) -> tuple[list[Look], set[tuple[str, str]]]:
@@ -68,9 +74,17 @@ class Sources:
         if now - self._feeders_at > FEEDERS_S:
             terms = agreements_in_force(self._clock.now().date())
             self._feeders, self._feeders_at = frozenset(item.feeder for item in terms), now
+            self._homes = {item.site: item.feeder for item in terms}
             self._permitted = frozenset(permitted_sites([item.site for item in terms]))
         self._boards = queries.newest_boards(self._boards, self._feeders)
         return self._feeders
+
+    def _answered(self) -> list[Look]:
+        """Return the looks at what sites answered their controls."""
+        now = self._clock.monotonic()
+        if now - self._answers_at > ANSWERS_S:
+            self._said, self._answers_at = self._answers.look(int(self._clock.now().timestamp()), self._homes), now
+        return self._said
 
     def _slowly(self) -> list[Look]:
         now = self._clock.monotonic()

@@ -23,6 +23,7 @@ from telemetry.control.cycle_document import StillBook, document
 from telemetry.control.decide import Decision, Target, decide
 from telemetry.control.evidence import Bundle, EvidenceKeeper
 from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading, Reason
+from telemetry.control.needs import NeedBook
 from telemetry.control.orders import Orders
 from telemetry.control.settings import ControlSettings
 from telemetry.control.shadow import ShadowRoom
@@ -65,6 +66,7 @@ class ControlEngine:
         self.terms = tuple(terms)
         self.books = {item.site: SiteBook(item, self.settings) for item in terms}
         self.ladders = {item.site: Ladder() for item in terms}
+        self._needs = {item.site: NeedBook() for item in terms}
         self.ports = dict(ports)
         self.solver = solver
         self._rank = {item.site: place for place, item in enumerate(terms)}  # terms come in order of acceptance
@@ -315,7 +317,7 @@ class ControlEngine:
             in_force=in_force,
             controllable=fresh and self.ladders[site].stage is not Stage.LOCKED,
             v_pu=reading.voltage_pu if fresh and reading else None,
-            need=_need(reading) if fresh and reading else None,
+            need=self._needs[site].need(reading, wanted, now) if fresh and reading else None,
             rank=self._rank[site],
         )
 
@@ -396,10 +398,3 @@ class ControlEngine:
                 name, readings.get(name), stage=stages[name], excess_w=excess[name], grant=lent, now=now, snapshot=snapshot
             )
         return bundles
-
-
-def _need(reading: Reading) -> tuple[float, float] | None:
-    """Return what a site could use now, import and export W; None where it does not say."""
-    if reading.available_import_w is None or reading.available_export_w is None:
-        return None
-    return max(0.0, reading.available_import_w), max(0.0, reading.available_export_w)

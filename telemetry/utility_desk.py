@@ -39,6 +39,7 @@ class Wanted:
     power_w: float
     start: int
     end: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def views(sites: list[str], now: int) -> dict[str, SiteView]:
     wanted: dict[int, list[Wanted]] = {}
     open_now = FlowReservation.objects.filter(device_id__in=devices, end__gt=now, status=FlowReservation.REQUESTED)
     for ask in open_now:
-        wanted.setdefault(ask.device_id, []).append(Wanted(ask.energy_wh, ask.power_w, ask.start, ask.end))
+        wanted.setdefault(ask.device_id, []).append(Wanted(ask.energy_wh, ask.power_w, ask.start, ask.end, ask.mrid))
     found: dict[str, SiteView] = {}
     for number, site in devices.items():
         power, at = powers.get(number, (None, None))

@@ -10,9 +10,10 @@ from typing import Any
 
 from django.db import transaction
 
-from derms.errors import InputError
+from derms.errors import InputError, LocalError
 from derms.limits import NOTHING, Limit
 from interconnection.queries import agreements_in_force
+from telemetry.control.needs import MOST_REQUESTS
 from telemetry.protocols.ieee2030_5 import codec
 from telemetry.protocols.ieee2030_5.reservations import Ask, Offer, offer
 from telemetry.utility_models import Assignment, EndDevice, FlowReservation, PriceInterval, RateComponent, Tariff
@@ -103,6 +104,8 @@ def reserve(device: EndDevice, content: dict[str, Any], *, now: int, pen: int) -
     mrid = content["mRID"].upper()
     with transaction.atomic():
         EndDevice.objects.select_for_update().get(pk=device.pk)  # two requests must not be promised the same power
+        if device.reservations.filter(end__gt=now).exclude(mrid=mrid).count() >= MOST_REQUESTS:
+            raise LocalError(f"{MOST_REQUESTS} requests are open already", where="FlowReservationRequest")
         found = Offer(0, 0, ask.start, window["duration"])
         if status == FlowReservation.REQUESTED:
             found = offer(ask, _firm(device.site, now, energy), _taken(device, mrid, energy, now), now)

@@ -146,6 +146,35 @@ TABLE: tuple[Entry, ...] = (
         1800, off_delay_s=60, suppressed_by=("not_controlling", "site_silent"),
     ),
     Entry(
+        "control_rejected", "Site rejects its control", Priority.HIGH,
+        "An IEEE 2030.5 client answered that it rejects a control: parameters, time, or expired (252, 253, 254).",
+        "It does not take this limit: it keeps what it had, or its default.",
+        "Compare the control with the device's ratings and clock; cap the site; call its owner. The record is kept.",
+        900, suppressed_by=("not_controlling",),
+    ),
+    Entry(
+        "control_opted_out", "Site opts out of its control", Priority.HIGH,
+        "An IEEE 2030.5 client answered that its user opted out (4, or 8 for a part).",
+        "The limit may not be kept: the ladder watches its power, the others are trimmed.",
+        "Call its owner: the agreement knows no opt-out of a limit. The record is kept.",
+        900, suppressed_by=("not_controlling",),
+    ),
+    Entry(
+        "control_not_followed", "Site cannot comply", Priority.MEDIUM,
+        "An IEEE 2030.5 client answered that it did not take part, or that the control does not apply or is invalid "
+        "(10, 13, 14).",
+        "It keeps what it had, or its default; it cannot be raised.",
+        "Run the commissioning test for this device; cap it until it passes. The record is kept.",
+        1800, suppressed_by=("not_controlling",),
+    ),
+    Entry(
+        "control_unanswered", "Control not answered", Priority.MEDIUM,
+        "An IEEE 2030.5 client has answered no control for 180 s, three polls.",
+        "Nobody knows whether it holds its limit; its room stays reserved, and it is not raised.",
+        "See whether it polls at all and whether its certificate holds; tell its owner.",
+        1800, off_delay_s=10, suppressed_by=("not_controlling", "site_silent"),
+    ),
+    Entry(
         "clock_offset", "Clock off", Priority.HIGH,
         "This machine's clock differs by more than 1 s from its reference.",
         "From 5 s on nothing is published; records bear wrong times.",

@@ -27,13 +27,15 @@ class Quality(Enum):
 class Need:
     """Energy that a site asked for: Wh (import positive), at up to `power_w` (a magnitude), within [start, end].
 
-    `start`, `end`: the control room's monotonic seconds. It is a wish, never a permission.
+    `start`, `end`: the control room's monotonic seconds. `name`: tells a site's requests apart. It is a wish, never a
+    permission.
     """
 
     energy_wh: float
     power_w: float
     start: float
     end: float
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -371,7 +371,7 @@ def test_what_a_device_says_of_itself_reaches_the_control_room(device: EndDevice
     assert (view.power_w, view.power_at, view.reactive_var) == (4_100.0, NOW, 50.0)
     assert view.voltage_pu == pytest.approx(1.02) and view.state_of_charge_percent == 64.5 and view.connected is True
     assert view.available_export_w == 60_000.0
-    assert view.wanted == (Wanted(40_000.0, 20_000.0, NOW, NOW + 8 * 3600),)
+    assert view.wanted == (Wanted(40_000.0, 20_000.0, NOW, NOW + 8 * 3600, "F" * 32),)
 
 
 def test_numbers_beyond_all_measure_are_refused_or_silence(device: EndDevice) -> None:

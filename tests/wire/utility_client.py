@@ -148,10 +148,10 @@ class Client:
 
     def post(self, mean_w: float, seconds: int) -> None:
         """Post the mean power of the period that ends now, import positive."""
-        stream, period = "A" * 24 + "00012345", {"start": self.now() - seconds, "duration": seconds}
+        stream, period = self.lfdi[:24] + "00012345", {"start": self.now() - seconds, "duration": seconds}
         if not self.point:
             kind = {"mRID": stream, "ReadingType": MEAN_W}
-            point = {"mRID": "B" * 24 + "00012345", "roleFlags": SITE, "serviceCategoryKind": 0, "status": 1,
+            point = {"mRID": self.lfdi[1:25] + "00012345", "roleFlags": SITE, "serviceCategoryKind": 0, "status": 1,
                      "deviceLFDI": self.lfdi, "MirrorMeterReading": [kind]}  # fmt: skip
             self.point = self.send("POST", _link(self.tree("/dcap"), "MirrorUsagePointListLink"), "MirrorUsagePoint", point)
         reading = {"mRID": stream, "Reading": {"value": round(mean_w), "timePeriod": period}}

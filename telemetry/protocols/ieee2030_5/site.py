@@ -74,7 +74,8 @@ class UtilitySite:
             available_import_w=found.available_import_w,
             available_export_w=found.available_export_w,
             needs=tuple(
-                Need(item.energy_wh, item.power_w, now + item.start - wall, now + item.end - wall) for item in found.wanted
+                Need(item.energy_wh, item.power_w, now + item.start - wall, now + item.end - wall, item.name)
+                for item in found.wanted
             ),
             epoch=held.epoch if held else None,
             sequence=held.sequence if held else None,
