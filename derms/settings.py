@@ -125,6 +125,8 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     # Under ASGI Django opens a connection a request unless it has a pool (20-30 ms each, measured).
     DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8}}
+DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
+"""Prepared statements on PostgreSQL; false behind PgBouncer in transaction mode."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 REDIS_URL = env.str("REDIS_URL", default="")

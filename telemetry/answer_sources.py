@@ -1,4 +1,4 @@
-"""Where the alarms about answers are read: what sites over IEEE 2030.5 say to their controls, and what they leave unsaid."""
+"""Where the alarms about answers are read: what sites over IEEE 2030.5 say to their controls, and leave unsaid."""
 
 from __future__ import annotations
 
@@ -62,9 +62,7 @@ class AnswerWatch:
         """Keep a compliance record of each finding, once: control, what was asked, every answer to it."""
         found = {(item.control, rules.KINDS[item.status]): site for site, item in self._said.items() if _refuses(item)}
         found |= {(item.control, rules.UNANSWERED): site for site, item in late.items()}
-        known = set(
-            EvidenceRow.objects.filter(snapshot__in=[name for name, _ in found]).values_list("snapshot", "stage")
-        )
+        known = set(EvidenceRow.objects.filter(snapshot__in=[name for name, _ in found]).values_list("snapshot", "stage"))
         for (control, kind), site in found.items():
             stage = STAGES[kind]
             if (control, stage) not in known and (facts := _facts(control)):

@@ -10,6 +10,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound
+from telemetry import hot_statements as hot
 from telemetry.utility_models import EndDevice, MeterStream, UsagePoint
 
 
@@ -49,6 +50,25 @@ def read_in(point: UsagePoint, items: list[dict[str, Any]], now: int, streams: I
             values |= {(stream, value[0]): (stream, *value, now) for value in _values(item, now)}
         if values:
             _store(list(values.values()))
+
+
+def take(point: int, items: list[dict[str, Any]], now: int, who: str, name: Any) -> bool:
+    """Store a batch of readings of known streams in one statement, where the database can; False: nothing was done.
+
+    `who`, `name`: the devices that the client may see. What is unknown, or not the client's, is left to `read_in`'s errors.
+    """
+    if connection.vendor != "postgresql" or not items or any(item.get("ReadingType") for item in items):
+        return False
+    values: dict[tuple[str, int], tuple[int, int, str]] = {}  # the last of one stream and start counts
+    for item in items:
+        mrid = item["mRID"].upper()
+        values |= {(mrid, start): (duration, value, quality) for start, duration, value, quality in _values(item, now)}
+    if not values:
+        return False
+    streams, starts = [key[0] for key in values], [key[1] for key in values]
+    durations, numbers, qualities = (list(column) for column in zip(*values.values(), strict=True))
+    params = [streams, starts, durations, numbers, qualities, point, name, len(values), now, now]
+    return bool(hot.rows(hot.TAKE.format(who=who), params)[0][0] == len(values))
 
 
 def _store(rows: list[tuple[Any, ...]]) -> None:

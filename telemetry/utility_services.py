@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from derms.errors import Conflict, InputError, NotFound, Refused
 from derms.limits import Limit
+from telemetry import hot_statements as hot
 from telemetry import services
 from telemetry.control.grant import Grant
 from telemetry.protocols.ieee2030_5 import certificates, codec, events
@@ -121,14 +122,19 @@ def _aggregator(lfdi: str) -> WireIdentity | None:
 
 def saw(visits: dict[str, tuple[datetime, str, bytes]]) -> None:
     """Note who came in: {LFDI: (when, from where, certificate in DER)}; the certificate is read once."""
-    known = {row.lfdi: row for row in WireIdentity.objects.filter(lfdi__in=visits)}
-    for lfdi, row in known.items():
-        row.seen, row.address, der = visits[lfdi]
-        if der and not row.certificate:
+    if connection.vendor == "postgresql":  # hundreds every few seconds: a CASE for each row would hold up the listener
+        lfdis, moments, places = list(visits), [item[0] for item in visits.values()], [item[1] for item in visits.values()]
+        hot.rows(hot.SEEN, [lfdis, moments, places])
+    else:
+        known = list(WireIdentity.objects.filter(lfdi__in=visits).only("lfdi"))
+        for row in known:
+            row.seen, row.address, _ = visits[row.lfdi]
+        WireIdentity.objects.bulk_update(known, ["seen", "address"], batch_size=200)
+    for row in WireIdentity.objects.filter(lfdi__in=visits, certificate={}):
+        if der := visits[row.lfdi][2]:
             row.certificate = certificates.facts(der)
             row.expires = certificates.expiry(row.certificate)
-    fields = ["seen", "address", "certificate", "expires"]
-    WireIdentity.objects.bulk_update(known.values(), fields, batch_size=500)
+            row.save(update_fields=["certificate", "expires"])
 
 
 def resend(number: int, now: datetime | None = None) -> WireNotification:

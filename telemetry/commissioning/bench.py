@@ -113,7 +113,7 @@ class Bench:
         self.trace.notes.append((self.now, text))
 
     async def connect(self) -> None:
-        """Open the wire and wait for a first reading; raises RemoteError when none comes in the time that the wire takes."""
+        """Open the wire and wait for a first reading; raises RemoteError when none comes in the wire's time."""
         self.port = await self.wire.open()
         until = self.now + max(LEAST_WAIT_S, self.wire.patience_s)
         while True:

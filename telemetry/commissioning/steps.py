@@ -176,6 +176,7 @@ async def power_cycle(bench: Bench) -> Verdict:
     answer = await bench.grant(terms.flexible)
     taken = answer.outcome is not Outcome.REFUSED
     if answer.outcome is Outcome.UNKNOWN:  # this wire has no answer: the meter gives it
+        await bench.rig.charge()  # vehicles may have stopped with the supply
         fresh = await bench.hold(terms.flexible, bench.allowed_s(bench.swing_w))
         taken = fresh[-1].power_w > terms.failsafe.import_w + bench.tolerance_w
     settled = "never inside it" if after is None else f"inside it after {after:.1f} s"

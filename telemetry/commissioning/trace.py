@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from derms.limits import Limit
@@ -101,7 +102,7 @@ def readings(samples: Sequence[Sample]) -> list[Sample]:
 def longest_interval_s(samples: Sequence[Sample]) -> float:
     """Return the longest time between two readings; 0 where there are fewer than two."""
     fresh = readings(samples)
-    return max((other.measured - one.measured for one, other in zip(fresh, fresh[1:], strict=False)), default=0.0)
+    return max((other.measured - one.measured for one, other in pairwise(fresh)), default=0.0)
 
 
 def extremes(samples: Iterable[Sample]) -> tuple[float, float]:

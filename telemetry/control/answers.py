@@ -1,4 +1,4 @@
-"""What a site's answers to its controls mean: the finding that raises an alarm, and the later compliance that clears it. Pure.
+"""What a site's answers to its controls mean: what raises an alarm, and the later compliance that clears it. Pure.
 
 IEEE 2030.5 responses: 2 started, 3 completed, 5 opted in, 9 partly and opted in are compliance; 252 to 254 are rejections,
 4 and 8 an opt-out, 10, 13 and 14 say that the site could not comply. The rest decides nothing.
@@ -73,9 +73,7 @@ def unanswered(waiting: Iterable[Open], answered: dict[str, int], now: int) -> d
     return {site: item for site, item in first.items() if now - _since(item) >= DEADLINE_S}
 
 
-def unanswered_looks(
-    found: dict[str, Open], answered: dict[str, int], now: int, feeders: dict[str, str]
-) -> list[Look]:
+def unanswered_looks(found: dict[str, Open], answered: dict[str, int], now: int, feeders: dict[str, str]) -> list[Look]:
     """Return the looks at sites that should have answered, and at those that did. Of others nothing is known."""
     looks = []
     for site in sorted(found.keys() | answered.keys()):

@@ -104,7 +104,9 @@ class House:
     def served(self) -> dict[str, int]:
         return {name: client.limit().import_w for name, client in self.clients.items()}
 
-    def request(self, site: str, energy_wh: int, power_w: int, seconds: int, *, mrid: str = "E" * 32, status: int = 0) -> int:
+    def request(
+        self, site: str, energy_wh: int, power_w: int, seconds: int, *, mrid: str = "E" * 32, status: int = 0
+    ) -> int:
         power = {"multiplier": 3, "value": power_w // 1000}
         content = {
             "mRID": mrid, "creationTime": self.now(), "durationRequested": 60,

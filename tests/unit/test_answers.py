@@ -67,7 +67,9 @@ def test_only_what_is_known_is_looked_at() -> None:
 
 
 @no_deadline
-@given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=8), st.integers(-1, 500), st.integers(0, 1000))
+@given(
+    st.lists(st.tuples(st.integers(0, 500), st.integers(0, 500)), max_size=8), st.integers(-1, 500), st.integers(0, 1000)
+)
 def test_a_site_that_answered_its_newest_control_is_never_late(
     rows: list[tuple[int, int]], answered: int, now: int
 ) -> None:

@@ -71,7 +71,9 @@ HOSTILE = [
 @pytest.mark.parametrize("ask", HOSTILE)
 def test_what_cannot_be_is_no_request(ask: Need) -> None:
     assert NeedBook().need(said(ask), AGREED, 1.0) is None
-    assert NeedBook().need(said(*[ask] * MOST_REQUESTS, Need(1, 1, 0, 9, "b")), AGREED, 1.0) is None, "nor does a flood pass"
+    assert NeedBook().need(said(*[ask] * MOST_REQUESTS, Need(1, 1, 0, 9, "b")), AGREED, 1.0) is None, (
+        "nor does a flood pass"
+    )
 
 
 def test_an_available_power_that_is_no_number_is_not_said() -> None:

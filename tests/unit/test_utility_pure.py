@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def test_a_templated_control_is_what_the_writer_writes(
         def words(held: dict) -> dict:
             return resources.plain(held, 60_000.0)
 
-    values = (5, row.mrid, start, duration, creation, cancelled, superseded, randomize, modes)
+    values = (5, row.mrid, start, duration, creation, cancelled, superseded, randomize, json.dumps(modes))
     root = f"{profile.prefix}/edev/1"
     made = fragments.control(values, f"{root}/derp/2/derc", f"{root}/rsps/1/rsp", now, profile, words)
     assert made == xml.write("DERControl", resources.control(row, now), profile)

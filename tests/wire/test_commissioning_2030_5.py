@@ -1,4 +1,4 @@
-"""The thirteen steps over IEEE 2030.5: a client over mutual TLS against the listener, in virtual time; each fault fails its step.
+"""The thirteen steps over IEEE 2030.5: a client over mutual TLS, in virtual time; each fault fails its step.
 
 The listener is the product's own, on a real socket; the site knows nothing but what it fetches there.
 """

@@ -4,8 +4,8 @@ It follows links from the door, obeys the events that it has fetched to their en
 the default control, answers received and started, and posts the mean power of each period. Its failsafe is in its own
 non-volatile memory; events are not.
 
-`python -m tests.wire.utility_client PKI NAME PORT WANTS --period 10` runs one in real time: it writes 0 (nothing to want) to
-the file WANTS and wants the watts that stand there; `boot` there is a loss of supply.
+`python -m tests.wire.utility_client PKI NAME PORT WANTS --period 10` runs one in real time: it writes 0 to
+the file WANTS (it wants nothing), then wants the watts that stand there; `boot` there is a loss of supply.
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ def _link(tree: etree._Element, name: str) -> str:
 
 
 def _limit(base: etree._Element) -> Limit:
-    modes = {part.tag.split("}")[1]: {leaf.tag.split("}")[1]: int(leaf.text) for leaf in part} for part in base if len(part)}
+    powers = [part for part in base if len(part)]
+    modes = {part.tag.split("}")[1]: {leaf.tag.split("}")[1]: int(leaf.text) for leaf in part} for part in powers}
     return codec.limit_of(modes)
 
 

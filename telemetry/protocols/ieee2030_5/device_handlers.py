@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 
 from derms.errors import InputError, NotFound
+from telemetry import hot_statements as hot
 from telemetry import utility_offers as offers
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import codec, resources, xml
@@ -25,7 +26,6 @@ from telemetry.protocols.ieee2030_5.web import (
 from telemetry.utility_models import (
     Assignment,
     EndDevice,
-    UsagePoint,
     WireSubscription,
 )
 
@@ -35,8 +35,8 @@ DER_PARTS = {"dercap": "DERCapability", "derg": "DERSettings", "ders": "DERStatu
 @route("/dcap", "GET")
 def device_capability(request: Request, client: Client) -> Answer:
     """DeviceCapability: the door, with counts of this client."""
-    devices = EndDevice.objects.filter(client.seen()).count()
-    points = UsagePoint.objects.filter(client.seen(through="device__")).count()
+    who, name = client.who()
+    devices, points = hot.rows(hot.COUNTS.format(who=who), [name, name])[0]
     value = {
         "href": "/dcap", "pollRate": client.rate("DeviceCapability"), "TimeLink": resources.link("/tm"),
         "EndDeviceListLink": resources.link("/edev", devices), "MirrorUsagePointListLink": resources.link("/mup", points),

@@ -12,20 +12,21 @@ from telemetry.protocols.ieee2030_5.events import Times
 from telemetry.protocols.ieee2030_5.resources import SUBSCRIBABLE, base
 from telemetry.protocols.ieee2030_5.xml import Profile
 
-COLUMNS = ("pk", "mrid", "start", "duration", "creation", "cancelled", "superseded", "randomize_start", "modes")
-"""What a control's element is made of, in this order."""
 Words = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def control(row: tuple[Any, ...], root: str, reply: str, now: int, profile: Profile, words: Words | None) -> str:
-    """Return one DERControl from a row of COLUMNS with its state at `now`, seconds UTC.
+    """Return one DERControl from a row of `hot_statements.CONTROLS` with its state at `now`, seconds UTC.
 
     `root`: the list that it stands in, with the profile's mount. `words`: how a profile says the modes, or None for as they
     are. Values are the server's own numbers and hexadecimal digits: nothing in them needs escaping.
     """
     number, mrid, start, duration, creation, cancelled, superseded, randomize, modes = row
     state, since = events.status(Times(start, duration, creation, cancelled, superseded, randomize is not None), now)
-    inner = _base(json.dumps(modes), profile) if words is None else xml.write("DERControlBase", base(words(modes)), profile)
+    if words is None:
+        inner = _base(modes, profile)
+    else:
+        inner = xml.write("DERControlBase", base(words(json.loads(modes))), profile)
     return (
         f'<DERControl href="{root}/{number}" replyTo="{reply}" responseRequired="03" subscribable="0"><mRID>{mrid}</mRID>'
         f"<creationTime>{creation}</creationTime><EventStatus><currentStatus>{state}</currentStatus>"

@@ -58,11 +58,12 @@ def usage_point(request: Request, client: Client, which: str) -> Answer:
 @route("/mup/#", "POST", "PUT")
 def readings(request: Request, client: Client, which: str) -> Answer:
     """Take a reading or a list of readings."""
-    row, streams = _point(client, which)
     kind, content = xml.parse(request.body, "MirrorMeterReading", "MirrorMeterReadingList")
     items = [content] if kind == "MirrorMeterReading" else content.get("MirrorMeterReading", [])
-    meters.read_in(row, items, request.seconds, streams)
-    return created(client, f"/mup/{row.pk}")
+    if not meters.take(int(which), items, request.seconds, *client.who()):
+        row, streams = _point(client, which)
+        meters.read_in(row, items, request.seconds, streams)
+    return created(client, f"/mup/{int(which)}")
 
 
 @route("/mup/#", "DELETE")

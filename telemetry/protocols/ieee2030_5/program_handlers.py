@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from derms.errors import NotFound
+from telemetry import hot_statements as hot
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import codec, fragments, resources, xml
 from telemetry.protocols.ieee2030_5.web import (
@@ -125,21 +126,24 @@ def default_control(request: Request, client: Client, number: str, which: str) -
 @route("/edev/#/derp/#/(derc|actderc)", "GET")
 def controls(request: Request, client: Client, number: str, which: str, part: str) -> Answer:
     """DERControlList, and the list of the active ones. Two statements: the program and its controls (days, not years)."""
-    row, page, now = _program(client, number, which), request.page(), request.seconds
-    rows = row.controls.filter(_unexpired(row.device, now))
+    page, now, (who, name) = request.page(), request.seconds, client.who()
+    found = hot.rows(hot.PROGRAM.format(who=who), [int(which), int(number), name])
+    if not found:
+        raise NotFound("no such resource", where="path")
+    program_id, device_id, lent_until, rating_w = found[0]
+    held = hot.rows(hot.CONTROLS, [program_id, now, lent_until, now])  # what nobody vouches for is not served
     if page.after:
-        rows = rows.filter(Q(creation__gte=page.after) | Q(cancelled__gte=page.after) | Q(superseded__gte=page.after))
+        held = [row for row in held if max(row[4], row[5] or 0, row[6] or 0) >= page.after]
     if part == "actderc":
-        rows = rows.filter(Q(superseded=None) | Q(superseded__gt=now), start__lte=now, cancelled=None)
-    held = list(rows.values_list(*fragments.COLUMNS))
+        held = [row for row in held if row[2] <= now and row[5] is None and (row[6] is None or row[6] > now)]
     profile = client.profile
-    root = f"{profile.prefix}/edev/{row.device_id}"
-    words = None if profile.csipaus else partial(resources.plain, rating_w=row.device.rating_w)
+    root = f"{profile.prefix}/edev/{device_id}"
+    words = None if profile.csipaus else partial(resources.plain, rating_w=rating_w)
     items = [
-        fragments.control(item, f"{root}/derp/{row.pk}/derc", f"{root}/rsps/1/rsp", now, profile, words)
-        for item in held[page.start : page.start + page.limit]
+        fragments.control(row, f"{root}/derp/{program_id}/derc", f"{root}/rsps/1/rsp", now, profile, words)
+        for row in held[page.start : page.start + page.limit]
     ]
-    href = f"{root}/derp/{row.pk}/{part}"
+    href = f"{root}/derp/{program_id}/{part}"
     return Answer(200, fragments.control_list("DERControlList", href, items, len(held), profile))
 
 

@@ -20,6 +20,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 from django.db.models.functions import Coalesce
 
 from derms.errors import Conflict, HeadroomError, InputError, NotFound
+from telemetry import hot_statements as hot
 from telemetry.protocols.ieee2030_5 import resources, xml
 from telemetry.protocols.ieee2030_5.directory import Directory, FreshDirectory
 from telemetry.protocols.ieee2030_5.xml import PROFILES, Profile
@@ -103,6 +104,13 @@ class Client:
         if self.aggregates:
             return Q(**{f"{through}aggregator": self.identity})
         return Q(**{f"{through}lfdi": self.lfdi, f"{through}aggregator": None})
+
+    def who(self) -> tuple[str, Any]:
+        """Return the same filter for plain SQL on a device named d, and its one parameter."""
+        if self.aggregates:
+            assert self.identity is not None
+            return hot.BY_AGGREGATOR, self.identity.pk
+        return hot.BY_LFDI, self.lfdi
 
     def device(self, number: str, *, own: bool | None = None) -> EndDevice:
         """Return a device by number; another's is missing."""
