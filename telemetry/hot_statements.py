@@ -38,6 +38,13 @@ COUNTS = """
 SELECT (SELECT count(*) FROM telemetry_enddevice d WHERE {who}),
 (SELECT count(*) FROM telemetry_usagepoint p JOIN telemetry_enddevice d ON d.id = p.device_id WHERE {who})
 """
+DEVICE = """
+SELECT d.id, d.lfdi, d.sfdi, d.category, d.changed, d.post_rate, d.own,
+(SELECT count(*) FROM telemetry_assignment a WHERE a.device_id = d.id),
+(SELECT count(*) FROM telemetry_wiresubscription w WHERE w.owner_id = d.id)
+FROM telemetry_enddevice d WHERE d.id = %s AND {who}
+"""
+DEVICE_COLUMNS = ("id", "lfdi", "sfdi", "category", "changed", "post_rate", "own")
 PROGRAM = """
 SELECT p.id, p.device_id, d.lent_until, d.rating_w
 FROM telemetry_program p JOIN telemetry_enddevice d ON d.id = p.device_id

@@ -22,7 +22,7 @@ from telemetry.control.grant import Reason
 from telemetry.control.needs import MOST_REQUESTS
 from telemetry.control.state import EnvelopeAnswer, HeadReading
 from telemetry.engine import ControlEngine
-from telemetry.protocols.ieee2030_5 import xml
+from telemetry.protocols.ieee2030_5 import codec, xml
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
 from telemetry.protocols.ieee2030_5.site import UtilitySite
 from tests.unit.terms import terms
@@ -107,7 +107,7 @@ class House:
     def request(
         self, site: str, energy_wh: int, power_w: int, seconds: int, *, mrid: str = "E" * 32, status: int = 0
     ) -> int:
-        power = {"multiplier": 3, "value": power_w // 1000}
+        power = codec.active_power(power_w)
         content = {
             "mRID": mrid, "creationTime": self.now(), "durationRequested": 60,
             "energyRequested": {"multiplier": 0, "value": energy_wh},

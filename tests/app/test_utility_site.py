@@ -21,7 +21,7 @@ from telemetry.protocols.ieee2030_5 import codec, outbox, xml
 from telemetry.protocols.ieee2030_5.directory import RememberingDirectory
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
 from telemetry.protocols.ieee2030_5.site import UtilitySite
-from telemetry.utility_models import EndDevice, MeterStream, MeterValue, UsagePoint, WireNotification
+from telemetry.utility_models import Control, EndDevice, MeterStream, MeterValue, UsagePoint, WireNotification
 
 pytestmark = pytest.mark.django_db
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
@@ -173,7 +173,7 @@ def test_the_command_registers_and_a_revoked_certificate_is_refused() -> None:
 
 
 STATEMENTS = {
-    "/dcap": 1, "/tm": 0, "/edev?l=9": 1, "{root}": 2, "{root}/fsa?l=9": 2, "{derc}?l=48": 2, "{derc}?s=10&l=10": 2,
+    "/dcap": 1, "/tm": 0, "/edev?l=9": 1, "{root}": 1, "{root}/fsa?l=9": 2, "{derc}?l=48": 2, "{derc}?s=10&l=10": 2,
     "{root}/der/1": 1, "/mup?l=9": 2,
 }  # fmt: skip
 
@@ -242,3 +242,21 @@ def test_a_scheduled_control_is_superseded_as_soon_as_the_one_that_outlasts_its_
     listed = _ask(f"/edev/{device.pk}/derp/{program.pk}/derc?l=9", clock)
     states = {item.findtext("{*}mRID"): item.findtext(".//{*}currentStatus") for item in listed}
     assert states.pop(later.mrid) == "4" and set(states.values()) == {"1"}
+
+
+def test_a_grant_that_is_not_newer_than_the_last_changes_nothing() -> None:
+    site, clock, device = _site()
+    assert async_to_sync(site.publish)(_grant(Limit(50_000, 0), 7)).outcome is Outcome.UNKNOWN
+    clock.advance(5.0)
+    before = list(Control.objects.values())
+    for epoch, number in ((1, 7), (1, 6), (0, 99)):  # repeated, late, of a leader before
+        grant = Grant("depot", Limit(60_000, 0), epoch, number, 0.0, 60.0, None, Reason("thermal", "x", 1.0, "1-1"))
+        assert async_to_sync(site.publish)(grant).outcome is Outcome.REFUSED
+        assert list(Control.objects.values()) == before
+    async_to_sync(site.withdraw)()
+    grant = Grant("depot", Limit(60_000, 0), 1, 6, 0.0, 60.0, None, Reason("thermal", "x", 1.0, "1-1"))
+    assert async_to_sync(site.publish)(grant).outcome is Outcome.REFUSED, "nor when nothing runs any more"
+    listed = _ask(f"/edev/{device.pk}/derp/{device.programs.get().pk}/derc?l=9", clock)
+    assert [item.findtext(".//{*}currentStatus") for item in listed] == ["2"]
+    newer = Grant("depot", Limit(60_000, 0), 2, 1, 0.0, 60.0, None, Reason("thermal", "x", 1.0, "2-1"))
+    assert async_to_sync(site.publish)(newer).outcome is Outcome.UNKNOWN

@@ -84,9 +84,12 @@ def register(request: Request, client: Client) -> Answer:
 @route("/edev/#", "GET")
 def end_device(request: Request, client: Client, number: str) -> Answer:
     """One EndDevice."""
-    device = client.device(number)
-    subs = device.subscriptions.count() if device.own else 0
-    fsas = 0 if device.own else device.assignments.count()
+    who, name = client.who()
+    found = hot.rows(hot.DEVICE.format(who=who), [int(number), name])
+    if not found:
+        raise NotFound("no such device", where="edev")
+    *columns, fsas, subs = found[0]
+    device = EndDevice(**dict(zip(hot.DEVICE_COLUMNS, columns, strict=True)))
     return shown(client, "EndDevice", resources.end_device(device, {"fsa": fsas, "sub": subs}))
 
 
