@@ -38,8 +38,8 @@ def free_port() -> int:
 
 
 def wait_for(port: int, processes: list[subprocess.Popen]) -> None:
-    """Wait until somebody listens; raises where a process ended or nobody came up within a minute."""
-    for _ in range(300):
+    """Wait until somebody listens; raises where a process ended or nobody came up within five minutes."""
+    for _ in range(1500):
         if any(process.poll() is not None for process in processes):
             raise RuntimeError("a process did not start: its port may have been taken meanwhile; run again")
         with closing(socket.socket()) as probe:
