@@ -29,7 +29,7 @@ class NeedBook:
 
     delivered_wh: dict[Key, float] = field(default_factory=dict)
     """By request and its energy (a changed one begins anew): magnitude that flowed its way within its window."""
-    _before: tuple[float, float] | None = None
+    _before: float | None = None
 
     def need(self, reading: Reading, ceiling: Limit, now: float) -> tuple[float, float] | None:
         """Return what the site could use now, import and export W, within `ceiling`; None where it does not say.
@@ -60,12 +60,13 @@ class NeedBook:
 
     def _count(self, reading: Reading, running: Iterable[Need]) -> None:
         """Add what flowed since the reading before to the requests of its direction, the first to end first."""
-        before, self._before = self._before, (reading.received, reading.power_w)
+        before, self._before = self._before, reading.received
         open_now = sorted(running, key=lambda item: item.end)
         self.delivered_wh = {_key(item): self.delivered_wh.get(_key(item), 0.0) for item in open_now}
-        if before is None or not 0.0 < reading.received - before[0] <= LONGEST_STEP_S:
+        if before is None or not 0.0 < reading.received - before <= LONGEST_STEP_S:
             return
-        flowed = before[1] * (reading.received - before[0]) / 3600.0
+        # A site that posts tells the mean of the time that ends now.
+        flowed = reading.power_w * (reading.received - before) / 3600.0
         for item in open_now:
             if (item.energy_wh > 0) is not (flowed > 0):
                 continue
