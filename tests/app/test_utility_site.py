@@ -260,3 +260,12 @@ def test_a_grant_that_is_not_newer_than_the_last_changes_nothing() -> None:
     assert [item.findtext(".//{*}currentStatus") for item in listed] == ["2"]
     newer = Grant("depot", Limit(60_000, 0), 2, 1, 0.0, 60.0, None, Reason("thermal", "x", 1.0, "2-1"))
     assert async_to_sync(site.publish)(newer).outcome is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize("ttl_s", [901.0, 3_600.0, 86_400.0])
+def test_however_long_the_lease_three_events_are_served_and_their_far_end_is_the_failsafe(ttl_s: float) -> None:
+    _, clock, _device = _site()
+    now = int(clock.now().timestamp())
+    grant = Grant("depot", Limit(60_000, 0), 1, 1, 0.0, ttl_s, None, Reason("thermal", "x", 1.0, "1-1"))
+    rows = services.lend(grant, now=now, pen=1)
+    assert [(row.start - now, row.duration) for row in rows] == [(0, 300), (300, 300), (600, 300)]

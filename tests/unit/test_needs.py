@@ -61,6 +61,11 @@ def test_a_discharge_speaks_of_export_alone() -> None:
     assert NeedBook().need(said(Need(-10_000, 20_000, 0.0, HOUR, "a")), AGREED, 0.0) == (60_000.0, 10_000.0)
 
 
+def test_a_request_beyond_the_agreement_weighs_as_the_agreement() -> None:
+    assert NeedBook().need(said(Need(5e8, 9e8, 0.0, HOUR, "a")), AGREED, 0.0) == (60_000.0, 40_000.0)
+    assert NeedBook().need(said(able=(9e8, 9e8)), AGREED, 0.0) == (60_000.0, 40_000.0)
+
+
 HOSTILE = [
     Need(math.nan, 1, 0, 9, "a"), Need(1, math.inf, 0, 9, "a"), Need(1, -5, 0, 9, "a"), Need(0, 5, 0, 9, "a"),
     Need(5, 5, 9, 0, "a"), Need(5, 5, -1, 9e9, "a"), Need(5, 1e141, 0, 9, "a"), Need(1e300, 5, 0, 9, "a"),
@@ -81,8 +86,8 @@ def test_an_available_power_that_is_no_number_is_not_said() -> None:
     assert NeedBook().need(said(ask, able=(math.nan, math.inf)), AGREED, 0.0) == (1_000.0, 40_000.0)
 
 
-wild = st.floats(allow_nan=True, allow_infinity=True)
-needs = st.builds(Need, wild, wild, st.floats(-1e5, 1e5), st.floats(-1e5, 1e6), st.sampled_from("abc"))
+wild = st.floats(allow_nan=True, allow_infinity=True) | st.floats(-1e9, 1e9) | st.floats(1e5, 1e8)
+needs = st.builds(Need, wild, wild, st.floats(-1e5, 1e3), st.floats(-1e3, 1e5), st.sampled_from("abc"))
 
 
 @no_deadline
