@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('telemetry', '0011_one_index_less'),
+        ('telemetry', '0012_sharing_choice'),
     ]
 
     operations = [
