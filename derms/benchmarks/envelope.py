@@ -12,8 +12,9 @@ from derms.grid.criteria import CriteriaSettings
 from derms.grid.fast import FastEngine, HourState
 from derms.grid.hosting import watch
 from derms.grid.opendss import Circuit
-from derms.grid.sharing import Sharing, Sites
+from derms.grid.sharing import Sharing
 from derms.grid.sharing_rules import RULES, Demand
+from derms.grid.sharing_sites import Sites
 from derms.grid.warm import warm_up
 
 CAP_W = 60_000.0
@@ -62,6 +63,7 @@ def bench(
                     "turns": answer.turns, "scaled": answer.scaled,
                     "gap_percent": round(100.0 * (1.0 - float(answer.watts.sum()) / max(answer.bound_w, 1.0)), 2)
                     if rule == "maximum_total" else None,
+                    "bound_kind": answer.bound_kind if rule == "maximum_total" else None,
                     "ratio_opendss_solutions": round(seconds / min(opendss), 1),
                 })  # fmt: skip
                 done += 1

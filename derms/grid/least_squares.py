@@ -20,7 +20,7 @@ from derms.grid.hosting import row_currents
 from derms.grid.lanes import WIDTH
 from derms.grid.network import ComplexArray, FloatArray, Network
 from derms.grid.powerflow import Reference, newton
-from derms.grid.sharing import with_sites
+from derms.grid.sharing_sites import with_sites
 
 OWN_SIGMA, COMMON_SIGMA = 0.4, 0.5
 """Relative standard error of a load's pseudo-measurement: its own, and that of the whole hour."""

@@ -27,14 +27,16 @@ from derms.grid.devices import devices
 from derms.grid.envelope import EnvelopeResult, Granted, Site
 from derms.grid.extraction import AGREES_PU, Extraction
 from derms.grid.fast import HourState
-from derms.grid.hosting import BEYOND, Watch, row_currents, watch
+from derms.grid.hosting import Watch, row_currents, watch
 from derms.grid.least_squares import Meter, StateEstimate, estimate_state
 from derms.grid.live_request import LiveRequest
 from derms.grid.network import FloatArray, Network
 from derms.grid.opendss import Circuit, Injection, Snapshot
 from derms.grid.powerflow import newton
-from derms.grid.sharing import INSIDE, Shared, Sharing, Sites, with_sites
+from derms.grid.sharing import Shared, Sharing
+from derms.grid.sharing_corners import INSIDE
 from derms.grid.sharing_rules import Demand
+from derms.grid.sharing_sites import Sites, with_sites
 from derms.limits import Limit
 
 SITE_VOLTS_SIGMA_PU = 0.005
@@ -264,11 +266,10 @@ class _Live:
 
     def _sharing(self, state: HourState, side: str, settings: CriteriaSettings) -> Sharing:
         network = state.network
-        watching: Watch = watch(network, settings)
-        sharing = Sharing(state, watching, self._sites(network), self._demand(side), 1.0 if side == "import" else -1.0)
-        watched = np.array([network.rows.names[element] in self.request.elements for element in network.rows.element])
-        sharing._amps = np.where(watched, sharing._amps, BEYOND)
-        return sharing
+        watching: Watch = watch(network, settings, head=devices(self.circuit).head)
+        counted = np.array([network.rows.names[element] in self.request.elements for element in network.rows.element])
+        sign = 1.0 if side == "import" else -1.0
+        return Sharing(state, watching, self._sites(network), self._demand(side), sign, counted)
 
     def _sites(self, network: Network) -> Sites:
         index = network.index()
@@ -311,7 +312,7 @@ class _Live:
             return None
         found = []
         for side, item in sides.items():
-            free = self._share(item.sharing.base, side, (0.0, 0.0)).shared.watts.sum()
+            free = self._share(item.sharing.feeder.base, side, (0.0, 0.0)).shared.watts.sum()
             found.append(round(max(0.0, float(free - item.shared.watts.sum())), 0))
         return found
 
@@ -359,29 +360,31 @@ class _Live:
 
     def _worst_patterns(self, sharing: Sharing, signed: FloatArray) -> list[NDArray[np.bool_]]:
         """Return which sites import in each corner worth trying (the others export)."""
+        feeder = sharing.feeder
         try:
-            point = sharing.solve(np.abs(signed))
+            volts = feeder.solve(np.abs(signed))
         except NotConverged:
             return []
-        excess = sharing.excess(point.volts.view(np.complex128))
+        excess = feeder.excess(volts)
         near = np.flatnonzero(excess > -NEAR)
         near = near[np.argsort(-excess[near], kind="stable")][:64].astype(np.int64)
         found: dict[bytes, NDArray[np.bool_]] = {}
-        for slopes in sharing.rows(point, near):
+        for slopes in feeder.rows(volts, near):
             # Slopes are by watts of this side; turned to import they say who must import to make it worst.
-            adds = sharing.sign * slopes > 0.0
+            adds = feeder.sign * slopes > 0.0
             found.setdefault(adds.tobytes(), adds)
             if len(found) >= MOST_CORNERS:
                 break
         return list(found.values())
 
     def _corner_holds(self, sharing: Sharing, signed: FloatArray) -> bool:
+        feeder = sharing.feeder
         try:
-            excess = sharing.excess(sharing.voltages(sharing.sign * signed))
+            excess = feeder.excess(feeder.voltages(feeder.sign * signed))
         except NotConverged:
             return False
         # The margins are there for the estimate's error, not for corners: a corner may use them up.
-        volts = 2 * len(sharing.watching.watched_nodes)
+        volts = 2 * len(feeder.watching.watched_nodes)
         slack = np.full(len(excess), self.margins[0])
         slack[:volts] = self.margins[1]
         return bool((excess <= slack).all())

@@ -23,8 +23,9 @@ from derms.grid.ladder import ladder
 from derms.grid.lanes import WIDTH
 from derms.grid.load_law import MODELS, Branches, kernel_arrays, law, power_near_one, subtract_load_currents
 from derms.grid.opendss import Circuit, Injection
-from derms.grid.sharing import Sharing, Sites
+from derms.grid.sharing import Sharing
 from derms.grid.sharing_rules import RULES, Demand, divide
+from derms.grid.sharing_sites import Sites
 from derms.grid.site_year import SiteStudy, fast_engine
 from derms.grid.study_request import StudyRequest
 from derms.grid.warm import TINY
@@ -115,7 +116,7 @@ def test_base_states_agree_with_opendss_within_1e_5_pu_in_voltage_and_0_01_perce
         watching = watch(solved.network, EVERY_ELEMENT)
         assert solved.network.head_va(solved.volts).real == pytest.approx(theirs.head_w, rel=1e-5)
         sharing = Sharing(solved, watching, Sites((), np.zeros((0, 3), dtype=np.int64)), _demand(0), 1.0)
-        rows = sharing.excess(solved.volts)[-len(solved.network.rows.element) :]
+        rows = sharing.feeder.excess(solved.volts)[-len(solved.network.rows.element) :]
         most = np.full(len(theirs.loading_pu), -1.0)
         relaxed = np.sqrt(sharing.watched.amps2) / solved.network.rows.amps[solved.network.rows.element]
         np.maximum.at(most, solved.network.rows.element, (rows + 1.0) * np.where(relaxed > 2.0, np.nan, 1.0))

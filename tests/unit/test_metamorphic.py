@@ -15,8 +15,10 @@ from derms.grid.dss_text import read_model
 from derms.grid.fast import FastEngine, HourState
 from derms.grid.hosting import watch
 from derms.grid.opendss import Circuit, Injection
-from derms.grid.sharing import Sharing, Sites
+from derms.grid.sharing import SETTLED, Sharing
+from derms.grid.sharing_corners import INSIDE
 from derms.grid.sharing_rules import Demand
+from derms.grid.sharing_sites import Sites
 from derms.grid.study_request import StudyRequest
 
 HOURS = (100, 498, 3000, 4866)
@@ -90,24 +92,19 @@ def test_rounding_never_loosens_the_rounded_limit_itself_holds_in_opendss(circui
             assert (state.v_pu[nodes] >= np.minimum(0.95, base.v_pu[nodes]) - 2e-5).all()
 
 
-def test_a_second_site_never_raises_the_first_under_pro_rata_but_where_coupled_phases_stop_the_rule_early(
-    state: HourState,
+@given(seed=some.integers(0, 10_000), count=some.integers(2, 30), sign=some.sampled_from([1.0, -1.0]))
+@settings(max_examples=60, deadline=None)
+def test_a_further_site_never_raises_the_least_of_the_others_under_pro_rata(
+    state: HourState, seed: int, count: int, sign: float
 ) -> None:
-    """In about one draw in twenty the rule stops early (feasible, below what there is) with a site less: a known flaw.
-
-    It shows where a single-phase import raises another phase's voltage; what it gives is always feasible.
-    """
+    """All move together until a row is full: with another on it none gets more, but for the rule's resolution."""
     watching = watch(state.network, CriteriaSettings(participation=0.0, voltage_scope="all", slack_pu=0.001))
-    ratios = []
-    for seed in range(24):
-        for count, sign in ((2, 1.0), (3, 1.0), (8, 1.0), (25, 1.0), (3, -1.0), (25, -1.0)):
-            sites, demand = random_sites(state, count, seed)
-            together = Sharing(state, watching, sites, demand, sign).run("pro_rata_capacity")
-            fewer = Sites(sites.names[:-1], sites.nodes[:-1])
-            rest = Demand(demand.floor[:-1], demand.cap[:-1], demand.need[:-1], np.arange(count - 1))
-            alone = Sharing(state, watching, fewer, rest, sign).run("pro_rata_capacity")
-            assert max(together.violation, alone.violation) <= 2e-5
-            # All move together until a row is full: with another on it none gets more, but for the rule's resolution.
-            ratios.append(together.watts[:-1].min() / (alone.watts.min() * 1.01 + 100.0))
-    assert max(ratios) < 1.5
-    assert sum(ratio > 1.0 for ratio in ratios) <= 0.1 * len(ratios)
+    sites, demand = random_sites(state, count, seed)
+    together = Sharing(state, watching, sites, demand, sign).run("pro_rata_capacity")
+    fewer = Sites(sites.names[:-1], sites.nodes[:-1])
+    rest = Demand(demand.floor[:-1], demand.cap[:-1], demand.need[:-1], np.arange(count - 1))
+    alone = Sharing(state, watching, fewer, rest, sign).run("pro_rata_capacity")
+    assert max(together.violation, alone.violation) <= INSIDE
+    assert not together.scaled
+    assert not alone.scaled
+    assert together.watts[:-1].min() <= alone.watts.min() * (1.0 + 2.0 * SETTLED) + 20.0
