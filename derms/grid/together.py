@@ -22,7 +22,7 @@ from derms.grid.network import FloatArray, Network
 from derms.grid.opendss import Circuit
 from derms.grid.plant import participants
 from derms.grid.powerflow import Reference, chord, newton, solve_one
-from derms.grid.sharing import with_sites
+from derms.grid.sharing_sites import with_sites
 from derms.grid.site_year import fast_engine
 from derms.grid.what_if import hour_groups
 
