@@ -15,7 +15,7 @@ from django.db import DatabaseError, close_old_connections
 
 from derms.agreement import Terms
 from derms.clock import SystemClock
-from derms.errors import Conflict, HeadroomError, LocalError
+from derms.errors import Conflict, HeadroomError, LocalError, RemoteError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.envelope import Site
 from derms.grid.switching import switched
@@ -282,7 +282,11 @@ class Session:
                 continue
             if open_now:  # the site moved: its old wire leads nowhere, or to somebody else
                 await ports.pop(item.site).close()
-            ports[item.site] = await self._open(item, place)
+            try:
+                ports[item.site] = await self._open(item, place)
+            except RemoteError:
+                LOG.exception("the wire of %s could not be opened: it is tried again in the next cycle", item.site)
+                continue
             self._places[item.site] = address
 
     async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:

@@ -14,6 +14,7 @@ state. What looks like a changed sign or a wrong factor waits for people however
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,8 @@ from telemetry.control.state import HeadReading
 
 MEASURED, HELD, STUDY, NONE = "measured", "held", "study", "none"
 LEVELS = (MEASURED, HELD, STUDY, NONE)
+KEPT = 3
+"""How many good samples a new one is compared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class HeadWatch:
 
     def __init__(self, settings: ControlSettings) -> None:
         self._settings = settings
-        self._good: _Sample | None = None
+        self._goods: deque[_Sample] = deque(maxlen=KEPT)
         self._stepped: _Sample | None = None
         self._stepped_at = 0.0
         self._still: _Still | None = None
@@ -65,7 +68,8 @@ class HeadWatch:
 
     def confirm(self) -> None:
         """Take the next good value as the new truth: two people confirmed the feeder's state."""
-        self._good, self._stepped, self._clean = None, None, 0
+        self._goods.clear()
+        self._stepped, self._clean = None, 0
 
     def judge(self, head: HeadReading | None, sites_w: Mapping[str, float], now: float) -> Verdict:
         """Judge one sample. `sites_w`: watts of each site that is heard, import positive."""
@@ -78,7 +82,8 @@ class HeadWatch:
         if fault:
             self._clean = 0
             return self._fall(fault, now)
-        self._good, self._stepped = sample, None
+        self._goods.append(sample)
+        self._stepped = None
         self._clean += 1
         return Verdict(MEASURED, head, self._clean >= self._settings.good_polls_before_raise)
 
@@ -102,17 +107,22 @@ class HeadWatch:
 
     def _unexplained(self, sample: _Sample) -> str:
         """Compare the head's step with what the sites' meters say that they did."""
-        good, settings = self._good, self._settings
-        if good is None:
+        settings = self._settings
+        if not self._goods:
             return ""  # nothing to compare with: the model's own bounds judge the first value
         # While a step waits, time does not make it look like drift.
         until = sample.head.received if self._stepped is None else self._stepped_at
-        if until - good.head.received > settings.forget_s:
+        good = self._goods[-1]
+        elapsed = until - good.head.received
+        if elapsed > settings.forget_s:
             return ""
-        left = self._left(good, sample, until)
+        # Head and sites are not read in the same instant: while a site swings, one pair of them can be apart, and would
+        # make every later one look like a step. What any of the last few explains is explained.
+        left = min(self._left(known, sample, elapsed) for known in self._goods)
         if left <= 0.0:
             return ""
-        if self._stepped is None or self._left(self._stepped, sample, sample.head.received) > 0.0:
+        before = self._stepped
+        if before is None or self._left(before, sample, sample.head.received - before.head.received) > 0.0:
             self._stepped_at = sample.head.received
         self._stepped = sample
         stays = sample.head.received - self._stepped_at
@@ -120,22 +130,22 @@ class HeadWatch:
             return ""
         return f"the feeder head moved by {left / 1e3:.0f} kW more than loads and sites explain"
 
-    def _left(self, before: _Sample, after: _Sample, until: float) -> float:
-        """Return by how many watts a step is larger than loads (until `until`) and sites explain; negative when they do."""
+    def _left(self, before: _Sample, after: _Sample, elapsed: float) -> float:
+        """Return by how many watts a step is larger than loads (in `elapsed` s) and sites explain; below 0: they do."""
         settings = self._settings
         both = after.sites_w.keys() & before.sites_w.keys()
         known = sum(after.sites_w[name] - before.sites_w[name] for name in both)
         # A site that came or went between the samples may have done anything that it was last seen to do.
         other = sum(abs(w) for part in (after.sites_w, before.sites_w) for name, w in part.items() if name not in both)
-        samples = max(1.0, (until - before.head.received) / settings.cycle_s)
+        samples = max(1.0, elapsed / settings.cycle_s)
         allowed = max(settings.step_floor_w, settings.step_share * abs(before.head.power_w)) * math.sqrt(samples)
         return abs(after.head.power_w - before.head.power_w - known) - other - allowed
 
     def _fall(self, fault: str, now: float) -> Verdict:
         settings = self._settings
-        age = math.inf if self._good is None else now - self._good.head.received
-        if 0.0 <= age <= settings.stale_s and self._good is not None:
-            return Verdict(HELD, self._good.head, False, fault)
+        age = now - self._goods[-1].head.received if self._goods else math.inf
+        if 0.0 <= age <= settings.stale_s:
+            return Verdict(HELD, self._goods[-1].head, False, fault)
         if self._stepped is None and 0.0 <= age <= settings.stale_s + settings.study_s:
             return Verdict(STUDY, None, False, fault)
         return Verdict(NONE, None, False, fault)

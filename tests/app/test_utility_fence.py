@@ -1,15 +1,19 @@
-"""IEEE 2030.5: an engine that was stopped half-way and goes on under another's leadership changes nothing."""
+"""IEEE 2030.5: the old leader that goes on changes nothing, and a database that fails is silence, not the loop's end."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
+from asgiref.sync import async_to_sync
+from django.db import DatabaseError
 
-from derms.errors import Refused
+from derms.clock import VirtualClock
+from derms.errors import OutcomeUnknown, Refused, RemoteError
 from derms.limits import Limit
-from telemetry import utility_services
+from telemetry import utility_desk, utility_services
 from telemetry.control.grant import Grant, Reason
+from telemetry.protocols.ieee2030_5.site import UtilitySite
 from telemetry.utility_models import Control
 
 NOW = int(datetime(2026, 6, 1, 12, tzinfo=UTC).timestamp())
@@ -31,3 +35,22 @@ def test_a_grant_below_one_that_was_served_is_refused_and_the_newer_one_stands()
     live = Control.objects.filter(superseded=None)
     assert [(row.epoch, row.sequence) for row in live] == [(5, 1)]
     assert utility_services.lend(grant(5, 2, 200_000), now=NOW + 3, pen=40732)
+
+
+@pytest.mark.django_db
+def test_a_database_that_fails_is_an_unknown_outcome_and_the_other_sites_are_still_controlled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise DatabaseError("the server closed the connection")
+
+    monkeypatch.setattr(utility_desk, "views", fails)
+    monkeypatch.setattr(utility_services, "lend", fails)
+    monkeypatch.setattr(utility_services, "serve_failsafe", fails)
+    site = UtilitySite("depot", Limit(1_000, 0), VirtualClock(datetime(2026, 6, 1, tzinfo=UTC)), pen=1)
+    with pytest.raises(RemoteError, match="does not answer"):
+        async_to_sync(site.read)()
+    with pytest.raises(OutcomeUnknown, match="does not answer"):
+        async_to_sync(site.publish)(grant(1, 1, 500_000))
+    with pytest.raises(RemoteError):
+        async_to_sync(site.begin)()

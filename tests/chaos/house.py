@@ -21,7 +21,7 @@ from tests.conftest import ROOT
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 CYCLE_S = 2.0
 SITE_PORT = 20_000
-QUICK = {"hold_down_s": 6.0, "relax_per_minute": 6.0, "renew_s": 4.0, "stale_s": 10.0}
+QUICK = {"hold_down_s": 6.0, "relax_per_minute": 6.0, "renew_s": 4.0, "stale_s": 10.0, "accept_step_s": 20.0}
 """Raises within seconds: a run in which every site rests at its failsafe would prove nothing."""
 SITES = ("east", "north", "south")
 

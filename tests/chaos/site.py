@@ -21,7 +21,7 @@ from telemetry.control.site_lease import SiteLease, Verdict
 from telemetry.protocols.dnp3.outstation import serve_dnp3
 from telemetry.protocols.site_device import Measurements
 
-STEP_S = 0.1
+STEP_S, SWING_S = 0.1, 240.0
 
 
 class RecordedLease(SiteLease):
@@ -76,7 +76,9 @@ class ChaosSite:
     def step(self) -> None:
         """Move towards the wish; write the state."""
         limit, now = self.limit_in_force(), self.monotonic()
-        wish = 1e9 * math.sin(now / 120.0 * math.pi)
+        # Slowly from all that it may take to all that it may give: nobody's meters are read in the same instant.
+        swing = math.sin(2.0 * math.pi * now / SWING_S)
+        wish = swing * (limit.import_w if swing > 0 else limit.export_w)
         reach = self._ramp_w_per_s * STEP_S
         self.power_w += max(-reach, min(reach, limit.clamp(wish) - self.power_w))
         state = {"t": now, "power_w": self.power_w, "limit": [limit.import_w, limit.export_w],

@@ -96,6 +96,21 @@ def test_the_sites_own_swing_is_no_fault() -> None:
         assert feeder.judge(replace(good, power_w=good.power_w + swing), SITE_W + swing).may_raise
 
 
+def test_one_pair_of_head_and_site_that_were_not_read_in_the_same_instant_does_not_hold_up_all_that_follow() -> None:
+    feeder = Feeder()
+    feeder.calm()
+    feeder.now += 70.0  # nothing was read for a while, so that more is allowed
+    assert feeder.judge(feeder.honest(), SITE_W - 2.0e6).level == MEASURED
+    assert feeder.judge(feeder.honest(), SITE_W).level == MEASURED, "the samples before that pair explain it"
+
+
+def test_an_older_good_value_gives_a_step_no_more_room_than_the_newest() -> None:
+    feeder = Feeder()
+    feeder.calm(6)
+    later = feeder.honest()
+    assert feeder.judge(replace(later, power_w=1.33 * later.power_w)).level == HELD
+
+
 def test_a_frozen_head_is_found_after_five_minutes() -> None:
     feeder = Feeder()
     feeder.calm()

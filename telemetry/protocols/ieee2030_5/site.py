@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import DatabaseError, transaction
 
 from derms.clock import Clock
-from derms.errors import Refused, RemoteError
+from derms.errors import OutcomeUnknown, Refused, RemoteError
 from derms.limits import Limit
 from telemetry import utility_services
 from telemetry.control.grant import Acknowledgement, Grant, Need, Outcome, Reading
@@ -14,6 +18,7 @@ from telemetry.protocols.ieee2030_5 import outbox
 from telemetry.utility_desk import SiteView, UtilityDesk
 from telemetry.utility_models import Control
 
+DATABASE_S = 3.0
 MOST_W = 1e9
 """A wrong multiplier is a power of ten: what is beyond a gigawatt is no reading."""
 
@@ -40,12 +45,15 @@ class UtilitySite:
 
     async def begin(self) -> None:
         """Make the failsafe limit the default control of the site's device."""
-        await sync_to_async(utility_services.serve_failsafe)(self.site, self._failsafe)
+        await self._stored(utility_services.serve_failsafe, self.site, self._failsafe)
 
     async def read(self) -> Reading:
         """Return the last power that the site posted, with its age, and the limit whose start it confirmed."""
         self._messages += 1
-        await self._desk.look()
+        try:
+            await asyncio.wait_for(self._desk.look(), DATABASE_S)
+        except (DatabaseError, TimeoutError) as error:
+            raise RemoteError("the database does not answer", where=self.site) from error
         found = self._desk.views.get(self.site)
         if found is None or found.power_w is None or found.power_at is None:
             raise RemoteError(
@@ -86,12 +94,19 @@ class UtilitySite:
         self._messages += 1
         now = int(self._clock.now().timestamp())
         try:
-            lent = await sync_to_async(self._lend)(grant, now)
+            lent = await self._stored(self._lend, grant, now)
         except Refused as error:
             return Acknowledgement(grant, Outcome.REFUSED, None, error.what)
         if not lent:
             raise RemoteError("no 2030.5 device speaks for this site", where=self.site, remedy="Register one for it.")
         return Acknowledgement(grant, Outcome.UNKNOWN, None, "waits for the client's poll")
+
+    async def _stored(self, work: Callable[..., Any], *facts: Any) -> Any:
+        """Write to the tables that are the wire; raises OutcomeUnknown when they do not answer: the loop goes on."""
+        try:
+            return await asyncio.wait_for(sync_to_async(work)(*facts), DATABASE_S)
+        except (DatabaseError, TimeoutError) as error:
+            raise OutcomeUnknown("the database does not answer", where=self.site) from error
 
     def _lend(self, grant: Grant, now: int) -> list[Control]:
         """Write the controls and what their subscribers are told, together."""
