@@ -10,7 +10,7 @@ from derms.limits import Limit
 from telemetry.control.orders import CAP, HOLD, Order
 from telemetry.control.orders import FAILSAFE as FAILSAFE_NOW
 from tests.simulation.sites import FROZEN, NAN, SIGN, THOUSAND
-from tests.simulation.world import SITES, World
+from tests.simulation.world import SITES, SUNSPEC, World
 
 PER_HOUR = 30.0
 
@@ -77,6 +77,30 @@ def hang(f: Faults) -> Begun:
         return None
     process.gate.clear()
     return f"SIGSTOP of {process.name}", f.lasting(2, 240), process.gate.set
+
+
+def half_way(f: Faults) -> Begun:
+    """An engine is stopped, or its link is cut, between two writes of a grant to a SunSpec site."""
+    process, cut = f.chance.choice(f.world.processes), f.chance.random() < 0.5
+    if process.at_write is not None:
+        return None
+    links = [f.world.network.link(process.name, site) for site in SUNSPEC]
+
+    def begin() -> None:
+        if not cut:
+            process.gate.clear()
+        for link in links if cut else []:
+            link.cut_out, link.buffered_s = True, 120.0
+
+    def undo() -> None:
+        process.at_write = None
+        process.gate.set()
+        for link in links:
+            link.heal()
+
+    process.at_write = begin
+    what = "its link cut" if cut else "SIGSTOP"
+    return f"{process.name} half-way through a SunSpec grant: {what}", f.lasting(30, 240), undo
 
 
 def partition(f: Faults) -> Begun:
@@ -257,7 +281,7 @@ def order(f: Faults) -> Begun:
 
 
 KINDS: tuple[Callable[[Faults], Begun], ...] = (
-    kill, kill, hang, hang, partition, partition, one_way_out, one_way_back, lossy, slow, repeats, head, head, meter,
-    power_cycle, stuck, switching, database_out, disk_full, slow_disk, restored, solver, clock_jump, surge,
+    kill, kill, hang, hang, half_way, partition, partition, one_way_out, one_way_back, lossy, slow, repeats, head, head,
+    meter, power_cycle, stuck, switching, database_out, disk_full, slow_disk, restored, solver, clock_jump, surge,
     order, order, replay,
 )  # fmt: skip

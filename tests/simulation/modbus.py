@@ -145,6 +145,9 @@ class Line:
         """Write."""
         now, connection, engine = asyncio.get_running_loop().time, self._connection, self._owner.name
         assert connection is not None
+        if (fault := self._owner.at_write) is not None:
+            self._owner.at_write = None
+            fault()
         taken = await self._carry(connection, lambda: self._far.written(now(), address, values, engine))
         return SimpleNamespace(isError=lambda: not taken, registers=[])
 

@@ -43,6 +43,8 @@ class EngineProcess:
         self.tasks: list[asyncio.Task[None]] = []
         self.engine: ControlEngine | None = None
         self.incarnation = 0
+        self.at_write: Callable[[], None] | None = None
+        """A fault that waits for the next write to a SunSpec site: half-way is where that wire can be hurt."""
 
     @property
     def alive(self) -> bool:
