@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ def _run(house: House, judge: Judge, options: argparse.Namespace) -> dict[str, A
             f"the room did not come up: {[house.speaks(name) for name in house.controls]}, {room.powered()} sites raised; "
             + (house.folder / "control-a.out").read_text()[-2000:]
         )
+    threading.Thread(target=house.tend, daemon=True).start()
     judge.begin()
     began = time.monotonic()
     if options.soak:
@@ -84,6 +86,7 @@ def _run(house: House, judge: Judge, options: argparse.Namespace) -> dict[str, A
     return {
         "injections": len(run.rows) + sum(line["count"] for line in taken.values()), "minutes": minutes,
         "power": power(run.rows), "power_of_seconds": judge.power, "unsafe": judge.unsafe, "broken": run.broken,
+        "ended_by_themselves": house.ended,
         "raises": judge.raises, "judge_steps": judge.steps, "time_to_safe_s": round(judge.time_to_safe_s, 1),
         "worst_loading_percent": round(100 * judge.worst_loading, 1),
         "worst_if_all_used_their_limits_percent": round(100 * judge.worst_possible, 1), "take_overs": taken,

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,10 @@ class House:
     controls: tuple[str, ...] = ("control-a", "control-b")
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     ports: dict[str, dict[str, int]] = field(default_factory=dict)
+    ended: list[str] = field(default_factory=list)
+    """Processes that ended although nobody killed them: started again, as systemd would, and told of in the report."""
+    _down: set[str] = field(default_factory=set)
+    _over: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
     def build(cls, folder: Path, *, controls: int = 2) -> House:
@@ -109,6 +114,17 @@ class House:
         command = self._command(name)
         log = (self.folder / f"{name}.out").open("ab")
         self.processes[name] = subprocess.Popen(command, cwd=ROOT, env=self.environment(name), stdout=log, stderr=log)
+        self._down.discard(name)
+
+    def tend(self) -> None:
+        """Start again what ends by itself, until the house ends (in a thread of its own)."""
+        while not self._over.wait(1.0):
+            for name, process in list(self.processes.items()):
+                if process.poll() is None or name in self._down:
+                    continue
+                said = (self.folder / f"{name}.out").read_text()[-300:].strip().rpartition("\n")[2]
+                self.ended.append(f"{name} (status {process.returncode}): {said}")
+                self.start(name)
 
     def _command(self, name: str) -> list[str]:
         manage = [sys.executable, "manage.py"]
@@ -154,6 +170,7 @@ class House:
 
     def kill(self, name: str) -> None:
         """kill -9, and collect it."""
+        self._down.add(name)
         self.send(name, signal.SIGKILL)
         process = self.processes.get(name)
         if process is not None:
@@ -182,6 +199,8 @@ class House:
 
     def end(self) -> None:
         """End everything that this run started and remove what it made."""
+        self._over.set()
+        time.sleep(1.5)  # whoever tends the processes has seen it
         for name in reversed(list(self.processes)):
             self.send(name, signal.SIGCONT)
             self.send(name, signal.SIGTERM)

@@ -65,5 +65,6 @@ def show(report: dict[str, Any]) -> None:
     if report["power"] is not None and report["power"] < LEAST_POWER:
         print(f"NO PROOF: sites were above their failsafe limits at less than {LEAST_POWER:.0%} of the injections")
     print(f"{'unsafe':40} {len(report['unsafe'])}")
-    for line in [*report["unsafe"][:10], *report["broken"]]:
+    print(f"{'ended by themselves':40} {len(report['ended_by_themselves'])}")
+    for line in [*report["ended_by_themselves"], *report["unsafe"][:10], *report["broken"]]:
         print("  ", line)

@@ -103,3 +103,11 @@ def test_a_study_over_several_children_is_the_study_of_one_to_the_byte(text: str
     spread = run_study(text, "m", request, workers=2, progress=lambda done, total: steps.append(done))
     assert spread.to_json() == alone.to_json()
     assert steps[-1] == len(request.hours)
+
+
+def test_closing_after_the_child_was_killed_in_the_middle_of_a_question_is_no_second_error(text: str) -> None:
+    with FeederProcess(text) as feeder:
+        os.kill(feeder.pid, signal.SIGKILL)
+        feeder._process.wait(10)
+        with pytest.raises(LocalError, match=r"ended|died"):
+            feeder.call("describe", {"padding": "x" * 200_000})
