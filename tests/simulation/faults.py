@@ -13,6 +13,7 @@ from tests.simulation.sites import FROZEN, NAN, SIGN, THOUSAND
 from tests.simulation.world import SITES, SUNSPEC, World
 
 PER_HOUR = 30.0
+WRITES = 5  # of one grant to a SunSpec device: three of parameters, two enables
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def half_way(f: Faults) -> Begun:
         for link in links:
             link.heal()
 
-    process.at_write = begin
+    process.at_write, process.writes = begin, f.chance.randrange(WRITES)
     what = "its link cut" if cut else "SIGSTOP"
     return f"{process.name} half-way through a SunSpec grant: {what}", f.lasting(30, 240), undo
 
@@ -203,6 +204,18 @@ def stuck(f: Faults) -> Begun:
     return f"{site.site} ignores its limit", seconds, lambda: None
 
 
+def stuck_unrecorded(f: Faults) -> Begun:
+    """A site ignores its limit while the table of the ladders cannot be written."""
+    site, seconds = f.world.sites[f.chance.choice(SITES)], f.lasting(100, 400)
+    site.stuck_until, site.wish_w = f.world.now + seconds, f.chance.choice((1.5e6, -2.0e6))
+    f.world.store.locked = True
+    return (
+        f"{site.site} ignores its limit, and ladders cannot be written",
+        seconds,
+        lambda: setattr(f.world.store, "locked", False),
+    )
+
+
 def switching(f: Faults) -> Begun:
     """A bank goes out, and comes back later."""
     if f.world.plant.state != "normal":
@@ -282,6 +295,6 @@ def order(f: Faults) -> Begun:
 
 KINDS: tuple[Callable[[Faults], Begun], ...] = (
     kill, kill, hang, hang, half_way, partition, partition, one_way_out, one_way_back, lossy, slow, repeats, head, head,
-    meter, power_cycle, stuck, switching, database_out, disk_full, slow_disk, restored, solver, clock_jump, surge,
-    order, order, replay,
+    meter, power_cycle, stuck, stuck_unrecorded, switching, database_out, disk_full, slow_disk, restored, solver,
+    clock_jump, surge, order, order, replay,
 )  # fmt: skip

@@ -263,7 +263,7 @@ class Checker:
                 key = f"store {process.name} {name}"
                 if ladder.stage is Stage.LOCKED:
                     self.locked.setdefault(name, self.world.now)
-                    if stored or store.out or store.full or store.slow_s:
+                    if stored or store.out or store.full or store.locked or store.slow_s:
                         self.over_since.pop(key, None)
                     elif self.world.now - self.over_since.setdefault(key, self.world.now) > 4 * CYCLE_S:
                         self.fail("ladder", f"{name} is locked, and the database, which works, does not know it")

@@ -145,11 +145,18 @@ class Line:
         """Write."""
         now, connection, engine = asyncio.get_running_loop().time, self._connection, self._owner.name
         assert connection is not None
-        if (fault := self._owner.at_write) is not None:
-            self._owner.at_write = None
-            fault()
+        self._half_way()
         taken = await self._carry(connection, lambda: self._far.written(now(), address, values, engine))
         return SimpleNamespace(isError=lambda: not taken, registers=[])
+
+    def _half_way(self) -> None:
+        owner = self._owner
+        if owner.at_write is None:
+            return
+        owner.writes -= 1
+        if owner.writes < 0:
+            fault, owner.at_write = owner.at_write, None
+            fault()
 
     async def _carry(self, connection: _Connection, question: Callable[[], Any]) -> Any:
         """Carry one request: between the client's last look at its clock and the wire nothing stops the process."""

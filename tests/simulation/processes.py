@@ -44,7 +44,8 @@ class EngineProcess:
         self.engine: ControlEngine | None = None
         self.incarnation = 0
         self.at_write: Callable[[], None] | None = None
-        """A fault that waits for the next write to a SunSpec site: half-way is where that wire can be hurt."""
+        """A fault that waits for the `writes`-th next write to a SunSpec site: half-way is where that wire can be hurt."""
+        self.writes = 0
 
     @property
     def alive(self) -> bool:

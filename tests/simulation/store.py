@@ -41,11 +41,12 @@ class HeadRow:
 
 @dataclass
 class Store:
-    """One database. Faults: `out`, `full` (reads work, writes fail), `slow_s`."""
+    """One database. Faults: `out`, `full` (reads work, writes fail), `slow_s`, `locked` (the ladders' table alone)."""
 
     chance: random.Random
     out: bool = False
     full: bool = False
+    locked: bool = False
     slow_s: float = 0.0
     lease: LeaseRow = field(default_factory=LeaseRow)
     head: HeadRow | None = None
@@ -88,6 +89,8 @@ class Store:
     async def keep_ladders(self, epoch: int, ladders: Mapping[str, dict[str, Any]]) -> None:
         """Store where sites stand, if their epoch still leads."""
         now = await self._answer(write=True)
+        if self.locked:
+            raise StoreDown
         if epoch == self.lease.epoch:
             self.ladders |= {name: (now, state) for name, state in ladders.items()}
 
