@@ -29,6 +29,7 @@ from interconnection.services.switching import hourly_ceiling, known_states
 from telemetry import certificate_services, order_services, outlook_services, queries, sharing_services
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
+from telemetry.database import fresh
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
 from telemetry.models import SiteEndpoint
@@ -151,13 +152,16 @@ class Session:
                 task.cancel()
             await self._close_wires()
             recorder.close()  # its last rows are written under the epoch that still leads
-            await sync_to_async(self.leadership.release, thread_sensitive=False)()
+            await sync_to_async(fresh(self.leadership.release), thread_sensitive=False)()
 
     def _solver(self, model: FeederProcess, elements: Sequence[str]) -> FeederEnvelopeSolver:
-        ceilings = sync_to_async(_ceilings, thread_sensitive=False) if self.facts.declared is not None else None
+        ceilings = sync_to_async(fresh(_ceilings), thread_sensitive=False) if self.facts.declared is not None else None
 
         async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
-            return sites if ceilings is None else await ceilings(self.facts, sites, hour)
+            try:
+                return sites if ceilings is None else await asyncio.wait_for(ceilings(self.facts, sites, hour), WAIT_S)
+            except (DatabaseError, TimeoutError) as error:
+                raise LocalError("the tables of this switching state could not be read", where=self.feeder) from error
 
         return FeederEnvelopeSolver(model, elements, self.facts.criteria(), rules=lambda: self._rules, ceilings=asked)
 
@@ -231,7 +235,9 @@ class Session:
                 }  # fmt: skip
                 try:
                     answer = await asyncio.to_thread(ahead.call, "outlook", asked, timeout_s=outlook_services.OUTLOOK_S)
-                    await sync_to_async(outlook_services.keep_outlook, thread_sensitive=False)(self.feeder, now, answer)
+                    await sync_to_async(fresh(outlook_services.keep_outlook), thread_sensitive=False)(
+                        self.feeder, now, answer
+                    )
                 except (HeadroomError, DatabaseError):
                     LOG.exception("no outlook for %s", self.feeder)
         finally:
@@ -242,7 +248,7 @@ class Session:
         """Publish nothing where all sites at their failsafe limits would break a criterion in some hour."""
         places = certificate_services.places_of(self.facts.terms)
         elements = list((await asyncio.to_thread(model.call, "participants", {"sites": places}))["elements"])
-        find = sync_to_async(certificate_services.certify, thread_sensitive=False)
+        find = sync_to_async(fresh(certificate_services.certify), thread_sensitive=False)
         work = asyncio.create_task(
             find(
                 self.facts.version, self.facts.terms, model, elements, now=self.clock.now(), state=self.facts.state,
@@ -264,9 +270,9 @@ class Session:
         assert self.engine is not None
         ports, names = self.engine.ports, [item.site for item in self.facts.terms]
         try:
-            permitted = await sync_to_async(permitted_sites)(names)
-            found = await sync_to_async(queries.endpoints)(names)
-        except DatabaseError:
+            look = sync_to_async(fresh(_permitted_places), thread_sensitive=False)
+            permitted, found = await asyncio.wait_for(look(names), WAIT_S)
+        except (DatabaseError, TimeoutError):
             LOG.exception("where the sites' wires end could not be read: they stay as they are")
             return
         for name in [name for name, port in ports.items() if name not in permitted and not isinstance(port, ClosedWire)]:
@@ -313,7 +319,7 @@ class Session:
 
     async def _head(self) -> HeadReading | None:
         try:
-            row = await asyncio.wait_for(sync_to_async(queries.head, thread_sensitive=False)(self.feeder), WAIT_S)
+            row = await asyncio.wait_for(sync_to_async(fresh(queries.head), thread_sensitive=False)(self.feeder), WAIT_S)
         except (DatabaseError, TimeoutError):
             LOG.exception("the head of %s could not be read", self.feeder)
             return None
@@ -356,6 +362,10 @@ class HeadClock:
         # However young the stamp looks, it cannot be younger than when it was first seen here.
         received = min(self._seen[1], now - age) if age >= 0.0 else now - age
         return HeadReading(received, power_w, reactive_var)
+
+
+def _permitted_places(names: list[str]) -> tuple[set[str], dict[str, SiteEndpoint]]:
+    return set(permitted_sites(names)), queries.endpoints(names)
 
 
 def _ceilings(found: Facts, sites: Sequence[Site], hour: int) -> list[Site]:

@@ -21,6 +21,7 @@ from telemetry.control.grant import Acknowledgement, Grant
 from telemetry.control.ladder_keeper import LadderKeeper
 from telemetry.control.orders import Order
 from telemetry.control.state import CycleRecord
+from telemetry.database import fresh
 from telemetry.engine import ControlEngine
 
 LOG = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class DatabaseRecorder:
     async def audit(self, grants: Sequence[Grant]) -> bool:
         """Write raises first; a failure, a lost lead or a slow disk blocks the raise."""
         try:
-            write = sync_to_async(services.audit_grants, thread_sensitive=False)
+            write = sync_to_async(fresh(services.audit_grants), thread_sensitive=False)
             return await asyncio.wait_for(write(self._feeder, list(grants)), AUDIT_S)
         except (DatabaseError, TimeoutError):
             LOG.exception("the audit log could not be written: raises wait")

@@ -10,6 +10,7 @@ from asgiref.sync import sync_to_async
 
 from derms.clock import Clock
 from derms.limits import Limit
+from telemetry.database import fresh
 from telemetry.protocols.ieee2030_5.codec import limit_of, watts_of
 from telemetry.protocols.ieee2030_5.resources import base
 from telemetry.utility_models import Control, EndDevice, FlowReservation, MeterStream, Posted
@@ -75,7 +76,7 @@ class UtilityDesk:
             if self.looked is not None and now - self.looked < LOOK_S:
                 return
             seconds = int(self.clock.now().timestamp())
-            self.views = await sync_to_async(views)(sorted(self.sites), seconds)
+            self.views = await sync_to_async(fresh(views))(sorted(self.sites), seconds)
             self.looked = now
 
 

@@ -14,6 +14,7 @@ from derms.errors import OutcomeUnknown, Refused, RemoteError
 from derms.limits import Limit
 from telemetry import utility_services
 from telemetry.control.grant import Acknowledgement, Grant, Need, Outcome, Reading
+from telemetry.database import fresh
 from telemetry.protocols.ieee2030_5 import outbox
 from telemetry.utility_desk import SiteView, UtilityDesk
 from telemetry.utility_models import Control
@@ -104,7 +105,7 @@ class UtilitySite:
     async def _stored(self, work: Callable[..., Any], *facts: Any) -> Any:
         """Write to the tables that are the wire; raises OutcomeUnknown when they do not answer: the loop goes on."""
         try:
-            return await asyncio.wait_for(sync_to_async(work)(*facts), DATABASE_S)
+            return await asyncio.wait_for(sync_to_async(fresh(work))(*facts), DATABASE_S)
         except (DatabaseError, TimeoutError) as error:
             raise OutcomeUnknown("the database does not answer", where=self.site) from error
 
