@@ -46,4 +46,4 @@ def test_a_thread_whose_connection_broke_once_asks_again_on_a_new_one() -> None:
         with suppress(DatabaseError):
             one_thread.submit(asks).result(30)
         assert one_thread.submit(fresh(asks)).result(30) is False
-        one_thread.submit(connection.close).result(30)
+        one_thread.submit(lambda: connection.close()).result(30)

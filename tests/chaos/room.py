@@ -103,7 +103,7 @@ def child_of(house: House, name: str, word: str) -> int | None:
     process = house.processes.get(name)
     if process is None or process.poll() is not None:
         return None
-    for pid in _children(process.pid):
+    for pid in children(process.pid):
         try:
             if word in Path(f"/proc/{pid}/cmdline").read_text():
                 return pid
@@ -115,9 +115,14 @@ def child_of(house: House, name: str, word: str) -> int | None:
 def feeder_of(house: House, name: str) -> int | None:
     """Return the process id of a process's feeder: a fork of its helper."""
     helper = child_of(house, name, "sandbox.nursery")
-    return None if helper is None else next(_children(helper), None)
+    return None if helper is None else next(children(helper), None)
 
 
-def _children(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        yield from map(int, (task / "children").read_text().split())
+def children(pid: int) -> Iterator[int]:
+    """Yield the process ids of a process's children, whichever thread started them; none when it has ended."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+        found = [int(word) for task in tasks for word in (task / "children").read_text().split()]
+    except OSError:
+        return
+    yield from found

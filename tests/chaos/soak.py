@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from tests.chaos.house import CYCLE_S, House
-from tests.chaos.room import Room
+from tests.chaos.room import Room, children
 
 EVERY_S = 10.0
 WARM_SHARE = 1 / 3
@@ -29,7 +29,7 @@ def soak(room: Room, minutes: float) -> dict[str, Any]:
     while (now := time.monotonic()) - began < 60.0 * minutes:
         for name in room.house.everything():
             process = room.house.processes[name]
-            for pid in (process.pid, *_children(process.pid)):
+            for pid in (process.pid, *children(process.pid)):
                 if (kept := _private_kb(pid)) is not None:
                     memory[f"{name} {pid}"].append((now - began, kept))
         time.sleep(EVERY_S)
@@ -85,14 +85,3 @@ def _private_kb(pid: int) -> float | None:
         return next(float(line.split()[1]) for line in lines if line.startswith("Pss:"))
     except (OSError, StopIteration):
         return None
-
-
-def _children(pid: int) -> list[int]:
-    found: list[int] = []
-    try:
-        tasks = list(Path(f"/proc/{pid}/task").iterdir())
-        for task in tasks:
-            found += [int(word) for word in (task / "children").read_text().split()]
-    except OSError:
-        return found
-    return found

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,7 @@ def test_a_study_over_several_children_is_the_study_of_one_to_the_byte(text: str
 def test_closing_after_the_child_was_killed_in_the_middle_of_a_question_is_no_second_error(text: str) -> None:
     with FeederProcess(text) as feeder:
         os.kill(feeder.pid, signal.SIGKILL)
-        feeder._process.wait(10)
+        while feeder.alive:
+            time.sleep(0.01)
         with pytest.raises(LocalError, match=r"ended|died"):
             feeder.call("describe", {"padding": "x" * 200_000})
