@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, connection, connections
 from django.db.models.functions import Now
 
 from derms.clock import SystemClock
@@ -46,4 +46,4 @@ def test_a_thread_whose_connection_broke_once_asks_again_on_a_new_one() -> None:
         with suppress(DatabaseError):
             one_thread.submit(asks).result(30)
         assert one_thread.submit(fresh(asks)).result(30) is False
-        one_thread.submit(lambda: connection.close()).result(30)
+        one_thread.submit(connections.close_all).result(30)
