@@ -82,7 +82,7 @@ def hang(f: Faults) -> Begun:
 
 def half_way(f: Faults) -> Begun:
     """An engine is stopped, or its link is cut, between two writes of a grant to a SunSpec site."""
-    process, cut = f.chance.choice(f.world.processes), f.chance.random() < 0.5
+    process, cut = f.chance.choice(f.world.leaders() or f.world.processes), f.chance.random() < 0.5
     if process.at_write is not None:
         return None
     links = [f.world.network.link(process.name, site) for site in SUNSPEC]
@@ -101,7 +101,7 @@ def half_way(f: Faults) -> Begun:
 
     process.at_write, process.writes = begin, f.chance.randrange(WRITES)
     what = "its link cut" if cut else "SIGSTOP"
-    return f"{process.name} half-way through a SunSpec grant: {what}", f.lasting(30, 240), undo
+    return f"{process.name} half-way through a SunSpec grant: {what}", f.lasting(60, 240), undo
 
 
 def partition(f: Faults) -> Begun:
@@ -294,7 +294,7 @@ def order(f: Faults) -> Begun:
 
 
 KINDS: tuple[Callable[[Faults], Begun], ...] = (
-    kill, kill, hang, hang, half_way, partition, partition, one_way_out, one_way_back, lossy, slow, repeats, head, head,
-    meter, power_cycle, stuck, stuck_unrecorded, switching, database_out, disk_full, slow_disk, restored, solver,
-    clock_jump, surge, order, order, replay,
+    kill, kill, hang, hang, half_way, half_way, partition, partition, one_way_out, one_way_back, lossy, slow,
+    repeats, head, head, meter, power_cycle, stuck, stuck_unrecorded, switching, database_out, disk_full, slow_disk,
+    restored, solver, clock_jump, surge, order, order, replay,
 )  # fmt: skip
