@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import threading
 from dataclasses import dataclass, field
 
-NEAR, FAR = "10.231.77.1", "10.231.77.2"
+_NET = f"10.231.{os.getpid() % 250}"  # two runs on one machine do not meet
+NEAR, FAR = f"{_NET}.1", f"{_NET}.2"
 
 
 @dataclass
