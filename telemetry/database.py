@@ -12,7 +12,8 @@ from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def fresh(work: Callable[P, R]) -> Callable[P, R]:
