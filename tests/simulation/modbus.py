@@ -71,17 +71,17 @@ class SunSpecSimulatedSite(SimulatedSite):
             return [END, 0] if first == len(found) and number == max(server._addresses) else []
         return found[first : first + count]
 
-    def written(self, now: float, address: int, values: list[int], engine: str) -> bool | None:
-        """Take a write; False is a refusal."""
+    def written(self, now: float, address: int, values: list[int], engine: str, sent: Any) -> bool | None:
+        """Take a write of the grant `sent`; False is a refusal."""
         if now < self.off_until:
             return None
         floor = self.lease.order_floor
         taken = self.modbus._written(address, values) is None
         if self.lease.order_floor != floor:
-            self.leased(now, engine)
+            self.leased(now, engine, sent)
         return taken
 
-    def leased(self, now: float, engine: str) -> None:
+    def leased(self, now: float, engine: str, sent: Any) -> None:
         """Hook: a lease began or was renewed by a write of an engine's (the checker listens here)."""
 
 
@@ -145,8 +145,9 @@ class Line:
         """Write."""
         now, connection, engine = asyncio.get_running_loop().time, self._connection, self._owner.name
         assert connection is not None
+        sent = self._owner.world.leases.newest(self._far.site, engine)
         self._half_way()
-        taken = await self._carry(connection, lambda: self._far.written(now(), address, values, engine))
+        taken = await self._carry(connection, lambda: self._far.written(now(), address, values, engine, sent))
         return SimpleNamespace(isError=lambda: not taken, registers=[])
 
     def _half_way(self) -> None:

@@ -47,12 +47,6 @@ def _() -> Iterator[None]:
         yield
 
 
-@bug("a closed SunSpec connection still delivers what waited in its buffer")
-def _() -> Iterator[None]:
-    with patch.object(sunspec_client.SunSpecSite, "_drop_what_waits", lambda self: None):
-        yield
-
-
 @bug("a SunSpec grant gets its whole lease however long it waited")
 def _() -> Iterator[None]:
     right = sunspec_client.SunSpecSite.publish

@@ -38,14 +38,17 @@ class SunSpecLeases:
         """Note a grant before its first write."""
         self._sent[grant.site].append(Sent(grant, engine, self.world.now))
 
-    def leased(self, site: SimulatedSite, engine: str) -> None:
+    def newest(self, site: str, engine: str) -> Sent | None:
+        """Return the grant that an engine sent last: what it writes now belongs to that."""
+        return next((item for item in reversed(self._sent[site]) if item.engine == engine), None)
+
+    def leased(self, site: SimulatedSite, engine: str, last: Sent | None) -> None:
         """A write began or renewed a lease: 1 not longer than the grant, 2 nobody's who is led no more, 3 what was sent."""
         checker, now = self.world.checker, self.world.now
         clock = site.monotonic()
         lease = site.lease.lease(clock)
         if lease is None:
             return
-        last = next((item for item in reversed(self._sent[site.site]) if item.engine == engine), None)
         if last is None:
             checker.fail("3", f"{site.site} obeys {lease.limit}, which {engine} never sent")
             return

@@ -69,7 +69,7 @@ class World:
         self._frozen_w = 0.0
         for site in self.sites.values():
             if isinstance(site, SunSpecSimulatedSite):
-                site.leased = lambda now, engine, site=site: self.leases.leased(site, engine)  # type: ignore[method-assign, misc]
+                site.leased = lambda now, engine, sent, site=site: self.leases.leased(site, engine, sent)  # type: ignore[method-assign, misc]
             else:
                 site.accepted = lambda now, site=site: self.checker.accepted(site)  # type: ignore[method-assign, misc]
         self.processes = [EngineProcess(name, self) for name in ("A", "B")]
