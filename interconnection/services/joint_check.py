@@ -1,7 +1,7 @@
 """Before an offer is made: may it and all agreements on the feeder be at their failsafe limits together?
 
-A study looks at one site. What several promise together is certified for every hour before the control room publishes;
-here some hours are looked at, so that nobody signs what could never be certified.
+A study counts who is there in three cases. What all promise together is certified for every hour before the control room
+publishes; here some hours are looked at, so that nobody signs what could never be certified.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from derms.agreement import Terms
 from derms.errors import Conflict
+from derms.limits import NOTHING
 from derms.sandbox.warm_children import CHILDREN
 from interconnection.models import Agreement, FeederVersion
 from interconnection.states import COMMITTED
@@ -30,9 +31,10 @@ def others(version: FeederVersion) -> list[Terms]:
 def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_hours: Iterable[int]) -> None:
     """Raise Conflict when the new terms and those agreed break a criterion together, all at their failsafe limits.
 
-    `worst_hours`: the study hours in which the study found this site's own firm limits.
+    `worst_hours`: the study hours in which the study found this site's own firm limits. Terms that rest at nothing add
+    nothing: what is amiss without them is the agreements' own, and their certificate says it.
     """
-    if not agreed:
+    if not agreed or terms.failsafe == NOTHING:
         return
     sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in (*agreed, terms)]
     available = int(version.description["hours"])
@@ -46,5 +48,5 @@ def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_h
             f"with the {len(agreed)} agreements on this feeder, all at their failsafe limits: {found['criterion']} at "
             f"{found['element']} ({found['side']}, hour {found['hour']})",
             where="failsafe",
-            remedy="Lower this offer's firm and failsafe limits: the study looked at this site alone.",
+            remedy="Lower this offer's firm and failsafe limits.",
         )

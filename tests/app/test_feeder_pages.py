@@ -35,7 +35,10 @@ def test_a_model_is_uploaded_and_its_second_version_is_compared(people: dict[str
     state = client.get(reverse("feeder-state", args=["small"]), {"hour": "0"}).json()
     assert len(state["loading"]) == 2
     wires = client.get(reverse("feeder-wires", args=["small"]))
-    assert wires.json()["lines"] == [] and wires.json()["left_out"] == 2
+    drawn = wires.json()
+    assert drawn["one_line"], "a model without coordinates is drawn in one-line form"
+    assert len(drawn["lines"]) == 2
+    assert drawn["left_out"] == 0
     assert client.get(reverse("feeder-wires", args=["small"]), HTTP_IF_NONE_MATCH=wires["ETag"]).status_code == 304
 
 

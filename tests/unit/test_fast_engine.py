@@ -118,7 +118,8 @@ def test_base_states_agree_with_opendss_within_1e_5_pu_in_voltage_and_0_01_perce
         sharing = Sharing(solved, watching, Sites((), np.zeros((0, 3), dtype=np.int64)), _demand(0), 1.0)
         rows = sharing.feeder.excess(solved.volts)[-len(solved.network.rows.element) :]
         most = np.full(len(theirs.loading_pu), -1.0)
-        relaxed = np.sqrt(sharing.watched.amps2) / solved.network.rows.amps[solved.network.rows.element]
+        limits_a = sharing.feeder.unit[2 * len(watching.watched_nodes) :][: len(rows)]
+        relaxed = limits_a / solved.network.rows.amps[solved.network.rows.element]
         np.maximum.at(most, solved.network.rows.element, (rows + 1.0) * np.where(relaxed > 2.0, np.nan, 1.0))
         normal = np.isfinite(most) & (theirs.loading_pu > 0.01) & (theirs.loading_pu < 1.0)
         assert np.abs(most[normal] / theirs.loading_pu[normal] - 1.0).max() < 1e-4
