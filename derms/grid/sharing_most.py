@@ -25,6 +25,11 @@ MOST_PROGRAMMES = 14
 CLOSE = 0.002
 """The search ends when bound and best point are within this part of each other."""
 MOST_TANGENTS = 400
+MOST_ENTRIES = 400_000
+"""Rows of the quick rules' answers, times sites. Beyond, one programme takes seconds (1,000 sites on a feeder with a
+transformer each) and a control cycle has none to give: the largest quick answer stands. A count, so the same each time."""
+QUICK = STARTS[:3]
+CAPS_KIND = "the sum of what is asked: the feeder and its sites are too many for linear programmes in a cycle"
 BOUND_KIND = (
     "linear programme over tangents of every constraint near its limit, in its worst corner, at every point visited; "
     "a bound of the linear model, not of AC: it is one as far as constraints are convex in the sites' power"
@@ -34,9 +39,11 @@ PARTS = (1.0, 0.9, 0.7, 0.45, 0.2)
 
 def maximum_total(sharing: Sharing) -> Shared:
     """Return the best point found and, as `bound_w`, the least that any programme promised (`BOUND_KIND`)."""
-    start, turns, tangents = _best_start(sharing)
+    start, turns, tangents, many = _best_start(sharing)
     demand, best = sharing.demand, start.watts
     bound, rows, division, stuck = float(demand.cap.sum()), None, None, 0
+    if many:
+        return replace(start, bound_w=bound, turns=turns, bound_kind=CAPS_KIND)
     for _ in range(MOST_PROGRAMMES):
         pool = tangents.rows()
         if pool is None:
@@ -62,8 +69,8 @@ def maximum_total(sharing: Sharing) -> Shared:
     return replace(found, bound_kind=BOUND_KIND)
 
 
-def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents]:
-    """Return the largest answer of the other rules, the turns they took, and the tangents at their answers."""
+def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents, bool]:
+    """Return the other rules' largest answer, their turns, the tangents there, and whether these are too many."""
     best, turns, tangents = None, 0, _Tangents()
     corners = None
     for rule in STARTS:
@@ -76,8 +83,10 @@ def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents]:
             tangents.add(corners.rows(found.watts))
         if best is None or (found.violation <= INSIDE and found.watts.sum() > best.watts.sum()):
             best = found
+        if rule == QUICK[-1] and tangents.entries > MOST_ENTRIES:
+            return best, turns, tangents, True
     assert best is not None
-    return best, turns, tangents
+    return best, turns, tangents, False
 
 
 def _towards(sharing: Sharing, best: FloatArray, wanted: FloatArray, tangents: _Tangents) -> FloatArray:
@@ -136,9 +145,12 @@ class _Tangents:
         self._room: list[float] = []
         self._codes: list[int] = []
         self._slack: list[int] = []
+        self.entries = 0
+        """Rows of all points so far, times sites."""
 
     def add(self, rows: Rows) -> None:
         """Take up a point's rows."""
+        self.entries += rows.slopes.size
         for slopes, room, code in zip(rows.slopes, rows.room.tolist(), rows.codes.tolist(), strict=True):
             self._slopes.append(slopes)
             self._room.append(room)

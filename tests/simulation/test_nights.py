@@ -6,9 +6,11 @@ import pytest
 
 from tests.simulation.__main__ import hunted, nights_of
 from tests.simulation.campaign import night
-from tests.simulation.planted import BUGS
 
-WATCHED = 4
+WATCHED = (
+    "the site counts its lease from the arrival, so a late grant is long", "a new leader starts with empty books",
+    "a lock that could not be stored is never stored",
+)  # fmt: skip
 """Bugs hunted in every test run; `make simulate` hunts them all."""
 
 
@@ -33,8 +35,7 @@ def test_a_seed_replays_exactly() -> None:
     assert first.journal
 
 
-@pytest.mark.parametrize("number", range(WATCHED))
-def test_a_planted_bug_is_found(number: int) -> None:
-    step = len(BUGS) // WATCHED
-    found = hunted(BUGS[number * step].name)
+@pytest.mark.parametrize("name", WATCHED)
+def test_a_planted_bug_is_found(name: str) -> None:
+    found = hunted(name)
     assert found["found"], found

@@ -9,6 +9,7 @@ from hypothesis import strategies as some
 
 from derms.benchmarks.envelope import random_sites
 from derms.feeders import shipped
+from derms.grid import sharing_most
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.dss_text import read_model
 from derms.grid.fast import FastEngine, HourState
@@ -106,3 +107,16 @@ def test_what_is_given_holds_wherever_the_floor_holds_and_any_mixture_of_sites_h
         there = feeder.excess(feeder.voltages(np.where(some_of_them, found.watts, 0.0)))
         alone = feeder.excess(feeder.voltages(np.where(some_of_them, demand.floor, 0.0)))
         assert (there - np.maximum(alone, 0.0)).max() <= 1e-4
+
+
+def test_maximum_total_of_too_many_sites_is_the_best_of_the_quick_rules_and_says_so(
+    state: HourState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sharing_most, "MOST_ENTRIES", 0)
+    watching = watch(state.network, CriteriaSettings(participation=0.0, voltage_scope="all", slack_pu=0.001))
+    sites, demand = random_sites(state, 40, 3)
+    most = Sharing(state, watching, sites, demand, 1.0).run("maximum_total")
+    quick = [Sharing(state, watching, sites, demand, 1.0).run(rule).watts.sum() for rule in sharing_most.QUICK]
+    assert most.watts.sum() >= max(quick)
+    assert most.violation <= INSIDE
+    assert most.bound_kind == sharing_most.CAPS_KIND
