@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens simulate chaos take-overs soak format lock clean
+.PHONY: help setup demo test check conformance fuzz openapi api-fuzz client serve screens simulate chaos take-overs soak single-sign-on format lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ take-overs: setup  ## 100 kill -9 and 100 SIGSTOP of the leading control process
 
 soak: setup  ## half an hour without a fault on real processes: missed cycles, growth of memory (root, as chaos)
 	@PYTHONPATH=. DJANGO_SETTINGS_MODULE=derms.settings $(BIN)/python -m tests.chaos --soak 30 --json var/soak.json $(CHAOS_ARGS)
+
+single-sign-on: setup  ## sign-in through a real OpenID provider, each in processes of its own
+	@HEADROOM_SINGLE_SIGN_ON=1 $(BIN)/python -m pytest -q tests/identity
 
 format: setup  ## let ruff format and mend what it can
 	@$(BIN)/ruff format .
