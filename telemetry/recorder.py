@@ -63,7 +63,7 @@ class DatabaseRecorder:
     def record(self, record: CycleRecord) -> None:
         """Queue a cycle for writing; a full queue drops it and counts."""
         assert self.engine is not None
-        ladders = self._keeper.moved(self.engine.ladders, record.now)
+        ladders = self._keeper.moved(self.engine.ladders, record.now, record.epoch)
         try:
             self._waiting.put_nowait(Item(datetime.now(UTC), record, board(self.engine, record), ladders))
         except queue.Full:

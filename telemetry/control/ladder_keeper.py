@@ -15,9 +15,15 @@ class LadderKeeper:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[Any, ...] | None] = {}
+        self._epoch = 0
 
-    def moved(self, ladders: Mapping[str, Ladder], now: float) -> dict[str, dict[str, Any]]:
-        """Return the ladders to store, by site; `now`: this engine's monotonic seconds."""
+    def moved(self, ladders: Mapping[str, Ladder], now: float, epoch: int) -> dict[str, dict[str, Any]]:
+        """Return the ladders to store, by site; `now`: this engine's monotonic seconds, `epoch`: under which it leads.
+
+        What was handed over under an earlier epoch may have come after another engine led, and was then not written.
+        """
+        if epoch != self._epoch:
+            self._known, self._epoch = dict.fromkeys(self._known), epoch
         found = {}
         for name, ladder in ladders.items():
             stands = (ladder.stage.value, ladder.over_since, len(ladder.excursions), ladder.last_reset)

@@ -193,7 +193,8 @@ async def test_the_engine_reads_orders_switching_and_ladders_from_the_database(v
 
 def test_a_ladder_that_could_not_be_stored_is_stored_with_the_next_cycle() -> None:
     keeper, ladders = LadderKeeper(), {"depot": Ladder(), "yard": Ladder(Stage.LOCKED, locked_at=5.0)}
-    assert set(keeper.moved(ladders, 10.0)) == {"yard"}, "a site at rest is what a new leader assumes"
-    assert keeper.moved(ladders, 20.0) == {}
+    assert set(keeper.moved(ladders, 10.0, 1)) == {"yard"}, "a site at rest is what a new leader assumes"
+    assert keeper.moved(ladders, 20.0, 1) == {}
+    assert set(keeper.moved(ladders, 21.0, 3)) == {"yard"}, "another led meanwhile: what came late was not written"
     keeper.lost(["yard"])
-    assert keeper.moved(ladders, 30.0)["yard"]["stage"] == "locked"
+    assert keeper.moved(ladders, 30.0, 3)["yard"]["stage"] == "locked"

@@ -163,7 +163,7 @@ class Recorder:
         """Give the record to the checker, and what moved on the ladders to the writer."""
         self._process.world.recorded(self._process, record)
         assert self._process.engine is not None
-        ladders = self._keeper.moved(self._process.engine.ladders, record.now)
+        ladders = self._keeper.moved(self._process.engine.ladders, record.now, record.epoch)
         if ladders:
             self._waiting.put_nowait((record.epoch, ladders))
 
