@@ -328,7 +328,7 @@ class Session:
     async def _read_rules(self) -> None:
         """Read how the feeder is shared; a database that does not answer leaves the rules as they were."""
         try:
-            find = sync_to_async(sharing_services.in_force, thread_sensitive=False)
+            find = sync_to_async(fresh(sharing_services.in_force), thread_sensitive=False)
             self._rules = await asyncio.wait_for(find(self.feeder), WAIT_S)
         except (DatabaseError, TimeoutError):
             LOG.exception("the sharing rules of %s could not be read", self.feeder)

@@ -41,7 +41,8 @@ def one_less(circuit: Circuit, ties: Sequence[tuple[str, str]] = (), most: int =
                     description=f"{element} is open, {tie[0]} and {tie[1]} are joined",
                 )
             )  # fmt: skip
-    meshed = [name for name, _, _ in edges if name.startswith("line.") and name not in _bridges(edges, circuit.source_bus)]
+    bridges = _bridges(edges, circuit.source_bus)
+    meshed = [name for name, _, _ in edges if name.startswith("line.") and name not in bridges]
     for element in [*_ranked(meshed, switches), *_banks(circuit)]:
         found.append(SwitchingState(_name(f"lost-{element}"), opened=(element,), description=f"{element} is out"))
     return found[:most], max(0, len(found) - most)

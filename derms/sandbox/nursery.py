@@ -25,6 +25,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 REAP_EVERY_S = 5.0
 FIRST_S = 600.0
 """The helper's own start: the first one of a version compiles every kernel, a minute on a quiet machine."""
+NEXT_S = 30.0
+"""A helper that has given birth before and is silent for so long is not waited for: a control room has not the time."""
 
 
 class Forked:
@@ -70,7 +72,7 @@ class Nursery:
     def born(self, environment: dict[str, str]) -> Forked:
         """Return a new child that waits for its first message; raises LocalError where the helper cannot be had."""
         with self._lock:
-            for attempt in (1, 2):
+            for _ in range(2):  # once more: the helper may have died since the last birth
                 control = self._control(environment)
                 theirs_in, ours_in = os.pipe()
                 ours_out, theirs_out = os.pipe()
@@ -83,12 +85,11 @@ class Nursery:
                     os.close(theirs_in)
                     os.close(theirs_out)
                 if told and handles:
+                    control.settimeout(NEXT_S)
                     return Forked(int(told), handles[0], os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb", 0))
                 os.close(ours_in)
                 os.close(ours_out)
                 self._forget()
-                if attempt == 2:
-                    break
         raise LocalError("the helper that starts feeders' processes does not answer", where="sandbox")
 
     def warm(self, environment: dict[str, str]) -> None:
