@@ -21,7 +21,7 @@ Grid = tuple[tuple[int, ...], ...]
 SIDES = ("import", "export")
 STATIC = ("static_12", "static_24", "static_288")
 KINDS = ("firm", *STATIC, "dynamic", "volt_var", "upgrade")
-MONTHS, HOURS = 12, 24
+MONTHS, HOURS, YEAR_HOURS = 12, 24, 8760
 OFFERED = ("firm", *STATIC, "dynamic")
 """What is offered from a study itself; the others are offered from a study of their own."""
 TITLES = {
@@ -39,18 +39,19 @@ class Least:
     """The study's least limit of each month and hour of day, both sides, whole watts; None where no hour was studied."""
 
     by_side: Mapping[str, Mapping[tuple[int, int], int]]
+    hours: int
 
     @property
     def whole(self) -> bool:
-        """Say whether every month and hour of day was studied on both sides."""
-        return all(len(found) == MONTHS * HOURS for found in self.by_side.values())
+        """Say whether every hour of the year was studied: one day of a month says nothing of its other days."""
+        return self.hours >= YEAR_HOURS and all(len(found) == MONTHS * HOURS for found in self.by_side.values())
 
     def grid(self, side: str) -> Grid:
         """Return a side's 12 × 24; raises InputError where the study did not look."""
         found = self.by_side[side]
-        if len(found) != MONTHS * HOURS:
+        if not self.whole:
             raise InputError(
-                "the study has not looked at every month and hour of day", where="schedule",
+                "the study has not looked at every hour of the year", where="schedule",
                 remedy="Study all 8,760 hours for a static schedule.",
             )  # fmt: skip
         return tuple(tuple(found[month, hour] for hour in range(HOURS)) for month in range(MONTHS))
@@ -59,15 +60,16 @@ class Least:
 def least_of(answer: Mapping[str, Any], zone: str = "UTC") -> Least:
     """Return the least limits of a study's answer by month and hour of day of a time zone (IANA name)."""
     hourly = answer["hourly"]
+    count = len(set(hourly["hour"]))
     if zone != "UTC":
-        return Least({side: _least_in(zone, hourly["hour"], hourly[f"{side}_kw"]) for side in SIDES})
+        return Least({side: _least_in(zone, hourly["hour"], hourly[f"{side}_kw"]) for side in SIDES}, count)
     return Least({
         side: {
             (cell.month, cell.hour): kilowatts_to_watts(cell.least_kw, where="study")
             for cell in _cells(hourly, side)
         }
         for side in SIDES
-    })  # fmt: skip
+    }, count)  # fmt: skip
 
 
 def _least_in(zone: str, hours: Sequence[int], values_kw: Sequence[float]) -> dict[Place, int]:

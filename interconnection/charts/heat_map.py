@@ -65,6 +65,13 @@ def heat_map(found: Sequence[Cell], asked_kw: float, title: str, say: Callable[[
         parts.append(words(LEFT + (hour + 0.5) * CELL_W, TOP - 5, f"{hour:02d}", "middle"))
     for month, name in enumerate(MONTHS):
         parts.append(words(LEFT - 6, TOP + (month + 0.72) * CELL_H, name, "end"))
+    there = {(cell.month, cell.hour) for cell in found}
+    for month in range(12):
+        for hour in (hour for hour in range(24) if (month, hour) not in there):
+            parts.append(
+                f'<rect class="unknown" x="{LEFT + hour * CELL_W + 1}" y="{TOP + month * CELL_H + 1}" '
+                f'width="{CELL_W - 2}" height="{CELL_H - 2}"><title>{MONTHS[month]} {hour:02d}:00 not studied</title></rect>'
+            )
     for cell in found:
         share = min(1.0, cell.least_kw / asked_kw) if asked_kw > 0 else 1.0
         parts.append(
@@ -86,7 +93,7 @@ def note(cell: Cell) -> str:
 
 
 def _edges(found: Sequence[Cell]) -> dict[str, str]:
-    """Return for each family the outline of its regions as a path: an edge stands where the neighbour differs."""
+    """Return for each family the outline of its regions as a path: an edge stands where a studied neighbour differs."""
     family = {(cell.month, cell.hour): cell.family for cell in found}
     paths: dict[str, list[str]] = {}
     for (month, hour), mine in family.items():
@@ -100,6 +107,7 @@ def _edges(found: Sequence[Cell]) -> dict[str, str]:
             ((month, hour - 1), f"M{x + inset:g},{y}v{CELL_H}"),
             ((month, hour + 1), f"M{x + CELL_W - inset:g},{y}v{CELL_H}"),
         ):
-            if family.get(other, "") != mine:
+            outside = not (0 <= other[0] < 12 and 0 <= other[1] < 24)
+            if outside or family.get(other, mine) != mine:
                 paths.setdefault(mine, []).append(path)
     return {name: "".join(path) for name, path in sorted(paths.items())}

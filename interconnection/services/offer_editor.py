@@ -149,13 +149,29 @@ def terms_of(application: Application, study: Study, edit: Edit, *, zone: str | 
 def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any, zone: str | None = None) -> Offer:
     """Prepare the edited offer for a second person; raises what `terms_of` and `offers.prepare_offer` raise."""
     terms = terms_of(application, study, edit, zone=zone)
+    _check_cap(edit, terms)
+    return offers.prepare_offer(application, study, terms, engineer=engineer, kind=edit.kind, valid_until=edit.valid_until,
+                                conditional_on=edit.conditional_on)  # fmt: skip
+
+
+def check(study: Study, edit: Edit, terms: Terms) -> None:
+    """Raise what `prepare` would raise for these terms; nothing is stored."""
+    _check_cap(edit, terms)
+    offers.check_terms(study, terms, edit.kind)
+
+
+def _check_cap(edit: Edit, terms: Terms) -> None:
     if edit.cap_hours < terms.curtailment.expected_hours:
         raise InputError(
             f"a cap of {edit.cap_hours} hours is below the {terms.curtailment.expected_hours} that the study expects",
             where="cap_hours", remedy="Raise the cap, or lower the grid.",
         )  # fmt: skip
-    return offers.prepare_offer(application, study, terms, engineer=engineer, kind=edit.kind, valid_until=edit.valid_until,
-                                conditional_on=edit.conditional_on)  # fmt: skip
+    if edit.cap_energy_percent < terms.curtailment.expected_energy_percent:
+        raise InputError(
+            f"a cap of {edit.cap_energy_percent:g} % of the energy is below the "
+            f"{terms.curtailment.expected_energy_percent:g} % that the study expects",
+            where="cap_energy_percent", remedy="Raise the cap, or lower the grid.",
+        )  # fmt: skip
 
 
 def _schedule(grids: Mapping[str, Grid], flexible: Limit) -> tuple[tuple[Limit, ...], ...]:

@@ -86,13 +86,7 @@ def prepare_offer(
         raise Conflict(
             f"an application in state '{application.state}' gets no offer", where="state", remedy="Study it first."
         )
-    inverter = study.request.get("inverter", "unity")
-    answer = json.loads(study.result)
-    found = faults(answer, terms, kind, margin, inverter=inverter)
-    if found:
-        raise InputError(found[0].what, where=found[0].where, remedy=found[0].remedy)
-    worst = {answer[f"binding_{side}"]["hour"] for side in ("import", "export")}
-    joint_check.check(study.version, terms, joint_check.others(study.version), worst)
+    check_terms(study, terms, kind, margin=margin)
     if conditional_on is not None:
         terms = _conditional(application, terms, conditional_on)
     try:
@@ -122,6 +116,16 @@ def prepare_offer(
             "an offer is prepared or open already", where="offer", remedy="Issue it, take it back, or study again."
         ) from error
     return offer
+
+
+def check_terms(study: Study, terms: Terms, kind: str, *, margin: float = STATIC_MARGIN) -> None:
+    """Raise InputError for terms above their study, Conflict for terms that cannot stand beside the feeder's agreements."""
+    answer = json.loads(study.result)
+    found = faults(answer, terms, kind, margin, inverter=study.request.get("inverter", "unity"))
+    if found:
+        raise InputError(found[0].what, where=found[0].where, remedy=found[0].remedy)
+    worst = {answer[f"binding_{side}"]["hour"] for side in ("import", "export")}
+    joint_check.check(study.version, terms, joint_check.others(study.version), worst)
 
 
 def _conditional(application: Application, terms: Terms, other: Application) -> Terms:

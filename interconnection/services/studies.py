@@ -19,6 +19,7 @@ from derms.grid.existing import ExistingSite
 from derms.grid.study_request import ENGINE_VERSION, StudyRequest, inputs_sha256
 from derms.grid.study_result import Slice, StudyResult
 from derms.sandbox.study_pool import run_study
+from interconnection.charts.svg import MONTH_DAYS
 from interconnection.models import Application, FeederVersion, Offer, Study
 from interconnection.services import constraints
 from interconnection.services.applications import move
@@ -26,12 +27,12 @@ from interconnection.services.audit import record
 from interconnection.study_models import StudySlice
 from interconnection.upgrades import upgrade_avoided
 
-QUICK_HOURS = 288
+QUICK_HOURS, YEAR_HOURS = 288, 8760
 REPORT_EVERY_S = 0.5
 
 
 def study_hours(count: int, available: int) -> tuple[int, ...]:
-    """Return the hours to study: all, or `count` of them spread evenly over the year."""
+    """Return the hours to study: all, a quick look's for each month and hour of day, or `count` spread over the year."""
     if not 1 <= count <= 8760:
         raise InputError(f"{count} hours are outside 1..8760", where="hours")
     if available < count:
@@ -40,7 +41,25 @@ def study_hours(count: int, available: int) -> tuple[int, ...]:
             where="hours",
             remedy=f"Ask for at most {available}, or give the loads yearly shapes.",
         )
+    if available == YEAR_HOURS and count in (QUICK_HOURS, 2 * QUICK_HOURS):
+        return _month_by_hour(count // QUICK_HOURS)
     return tuple(sorted({index * available // count for index in range(count)}))
+
+
+def _month_by_hour(days_each: int) -> tuple[int, ...]:
+    """Return `days_each` hours of every month and hour of day, each hour of day on another day of its month.
+
+    So few hours see nearly as many days of the year as there are hours, and the 12 × 24 map has a value everywhere.
+    """
+    found: set[int] = set()
+    start = 0
+    for days in MONTH_DAYS:
+        for of_day in range(24):
+            for turn in range(days_each):
+                day = (of_day * days // 24 + turn * days // days_each) % days
+                found.add((start + day) * 24 + of_day)
+        start += days
+    return tuple(sorted(found))
 
 
 def build_request(

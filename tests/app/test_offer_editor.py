@@ -114,6 +114,12 @@ def test_from_the_editor_to_the_signature_with_two_people(
     assert "The terms hold together" in checked, checked
     refused = engineer.post(reverse("check-offer", args=number), sent | {"failsafe_import": "99999"}).content.decode()
     assert "failsafe" in refused and "hold together" not in refused
+    row = "\t".join(["99999"] * 24)
+    refused = engineer.post(
+        reverse("check-offer", args=number), sent | {"schedule_import": "\n".join([row] * 12), "cap_hours": "8760",
+                                                    "cap_energy_percent": "100"}
+    ).content.decode()  # fmt: skip
+    assert "above what was asked" in refused and "hold together" not in refused, "as preparing it would be"
     assert Offer.objects.count() == 0
     assert engineer.post(reverse("edit-offer", args=number), sent).status_code == 302
     offer = Offer.objects.get()
@@ -141,6 +147,9 @@ def test_a_cap_below_the_expectation_and_a_firm_above_the_study_are_refused(
     if expected:
         with pytest.raises(InputError, match="cap"):
             offer_editor.prepare(application, studied, replace(edit, cap_hours=expected - 1), engineer=people["engineer"])
+        with pytest.raises(InputError, match="of the energy"):
+            offer_editor.check(studied, replace(edit, cap_energy_percent=0.0), offer_editor.terms_of(
+                application, studied, replace(edit, cap_energy_percent=0.0)))  # fmt: skip
     above = Limit(edit.firm.import_w + 1, edit.firm.export_w)
     with pytest.raises(InputError, match="firm"):
         offer_editor.terms_of(application, studied, replace(edit, firm=above))

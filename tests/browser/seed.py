@@ -25,8 +25,8 @@ from tests.browser.conftest import ROLES, password  # noqa: E402
 
 
 def people() -> None:
-    """One person per role, named as the role, and a second operator."""
-    for name, role in [*((role, role) for role in ROLES), ("operator2", "operator")]:
+    """One person per role, named as the role, a second operator, and one who will have a security key."""
+    for name, role in [*((role, role) for role in ROLES), ("operator2", "operator"), ("keeper", "operator")]:
         user = get_user_model().objects.create_user(name, password=password(name))
         user.groups.add(Group.objects.get_or_create(name=role)[0])
 

@@ -61,10 +61,11 @@ def test_an_engineer_goes_from_the_queue_to_an_issued_offer_in_one_sitting(house
     cell = page.locator("#grid td").nth(18)
     cell.click()
     page.keyboard.press("Shift+ArrowRight")
-    before = page.locator("#grid-summary").inner_text()
+    before = page.locator("#check").inner_text()
     page.keyboard.type("3000")
     page.keyboard.press("Enter")
-    page.wait_for_function("before => document.querySelector('#grid-summary').innerText !== before", arg=before)
+    page.wait_for_function("before => document.querySelector('#check').innerText !== before", arg=before)
+    page.locator("#check .notice", has_text="hold together").wait_for()
     assert [page.locator("#grid td").nth(place).inner_text() for place in (17, 18, 19)][1:] == ["3000", "3000"]
     assert page.locator("#o-schedule_import").input_value().splitlines()[0].split("\t")[18:20] == ["3000", "3000"]
     house.shoot(page, "offer-editor")
