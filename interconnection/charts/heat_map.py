@@ -70,7 +70,8 @@ def heat_map(found: Sequence[Cell], asked_kw: float, title: str, say: Callable[[
         for hour in (hour for hour in range(24) if (month, hour) not in there):
             parts.append(
                 f'<rect class="unknown" x="{LEFT + hour * CELL_W + 1}" y="{TOP + month * CELL_H + 1}" '
-                f'width="{CELL_W - 2}" height="{CELL_H - 2}"><title>{MONTHS[month]} {hour:02d}:00 not studied</title></rect>'
+                f'width="{CELL_W - 2}" height="{CELL_H - 2}">'
+                f"<title>{MONTHS[month]} {hour:02d}:00 not studied</title></rect>"
             )
     for cell in found:
         share = min(1.0, cell.least_kw / asked_kw) if asked_kw > 0 else 1.0
