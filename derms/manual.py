@@ -23,7 +23,10 @@ def page(request: HttpRequest, name: str = "index") -> HttpResponse:
     source = FOLDER / f"{name}.md"
     if not re.fullmatch(r"[a-z0-9-]+(/[a-z0-9-]+)?", name) or not source.is_file():
         raise Http404
-    html = RENDERER.render(source.read_text())
+    # A block of code that is wider than its panel scrolls: by the keyboard too.
+    html = RENDERER.render(source.read_text()).replace("<pre>", '<pre tabindex="0">')
+    # The browser fetches a picture when it is scrolled to, and leaves its place free meanwhile.
+    html = html.replace('<img src="/static/screens/', '<img loading="lazy" width="1366" height="768" src="/static/screens/')
     # The Markdown is our own and its raw HTML is switched off.
     return render(request, "manual.html", {"body": mark_safe(html), "name": name})  # noqa: S308
 

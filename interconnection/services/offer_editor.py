@@ -156,8 +156,8 @@ def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any
 
 def check(study: Study, edit: Edit, terms: Terms) -> None:
     """Raise what `prepare` would raise for these terms; nothing is stored."""
-    _check_cap(edit, terms)
     offers.check_terms(study, terms, edit.kind)
+    _check_cap(edit, terms)
 
 
 def _check_cap(edit: Edit, terms: Terms) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
@@ -12,14 +13,20 @@ django.setup()
 
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.contrib.auth.models import Group  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from derms.limits import Limit  # noqa: E402
-from interconnection.models import Application, Feeder  # noqa: E402
+from interconnection.accounts import services as accounts  # noqa: E402
+from interconnection.api import webhook_services  # noqa: E402
+from interconnection.models import Agreement, Application, Feeder  # noqa: E402
+from interconnection.services import clocks  # noqa: E402
 from interconnection.services.applications import file_application, submit  # noqa: E402
 from interconnection.services.feeders import store_model  # noqa: E402
 from interconnection.services.offers import accept_offer, draft_terms, issue_offer  # noqa: E402
+from interconnection.services.screening import screen  # noqa: E402
 from interconnection.services.studies import build_request, order_study, perform  # noqa: E402
 from telemetry import services  # noqa: E402
+from telemetry.queries import board  # noqa: E402
 from tests.app.conftest import MODEL, ask, listed  # noqa: E402
 from tests.browser.conftest import ROLES, password  # noqa: E402
 
@@ -85,7 +92,60 @@ def signed() -> None:
     perform(order_study(version, request, actor="engineer", application=filed).pk, workers=1)
 
 
-WHAT = {"planning": planning, "offered": offered, "signed": signed, "people": people, "agreement": agreement}
+def furnished() -> None:
+    """What pages show only when it is there: a webhook with a message, a token, a client, a question, a study in hand."""
+    user = get_user_model().objects.get
+    owner, engineer = user(username="applicant"), user(username="engineer")
+    if not Agreement.objects.exists():
+        agreement()
+    hook, _ = webhook_services.create(owner, "https://hooks.example.org/in", [])
+    webhook_services.enqueue(hook, "test", {}, timezone.now())
+    accounts.make_token(owner, "script", ["feeders:read"], days=30, now=timezone.now())
+    accounts.make_client(owner, "portal", ["feeders:read"])
+    filed = submit(file_application(ask(name="South yard"), applicant=owner), actor="applicant")
+    clocks.ask(filed, "Which transformer serves the site?", by=engineer, about=["transformer"])
+    ready = submit(file_application(ask(name="West yard"), applicant=owner), actor="applicant")
+    screen(ready, actor="engineer", hours=24)
+    version = ready.feeder.versions.first()
+    assert version is not None
+    order_study(
+        version, build_request(version, ready.bus, (1, 2, 3), ready.import_w, ready.export_w, hours=24), actor="engineer",
+        application=ready,
+    )  # fmt: skip
+
+
+def controlled() -> None:
+    """Wait until the control process of the feeder has run a cycle that knows the agreement's site."""
+    deadline = time.monotonic() + 120
+    while not (board("ieee13", datetime.now(UTC)) or {}).get("sites"):
+        if time.monotonic() > deadline:
+            raise SystemExit("no cycle in two minutes")
+        time.sleep(0.5)
+
+
+def newest() -> None:
+    """Print the newest application's number."""
+    print(Application.objects.order_by("-pk")[0].pk)
+
+
+def engineer_approves_too() -> None:
+    """Give the engineer the approver's role beside the own."""
+    get_user_model().objects.get(username="engineer").groups.add(Group.objects.get(name="approver"))
+
+
+def engineer_approves_no_more() -> None:
+    """Take it away again."""
+    get_user_model().objects.get(username="engineer").groups.remove(Group.objects.get(name="approver"))
+
+
+WHAT = {
+    made.__name__: made
+    for made in (
+        planning, offered, signed, people, agreement, furnished, controlled, newest, engineer_approves_too,
+        engineer_approves_no_more,
+    )
+}  # fmt: skip
+
 
 if __name__ == "__main__":
     for word in sys.argv[1:]:
