@@ -20,7 +20,11 @@ from django.urls import reverse
 from derms.errors import NotFound
 from interconnection.models import Application, Feeder, Offer, Study
 
-PLAIN = ("queue", "studies", "feeders", "search", "reports", "baseline-ledger", "compare-studies")
+PLAIN = (
+    "queue", "studies", "feeders", "search", "reports", "baseline-ledger", "compare-studies", "new-application", "my-sites",
+    "rule-packs", "engine-health", "operations", "alarms", "alarm-journal", "orders", "devices", "subscriptions",
+    "evidence-list", "audit", "curtailment-report", "tokens", "webhooks", "manual",
+)  # fmt: skip
 
 
 def addresses() -> list[tuple[str, str]]:
@@ -37,6 +41,10 @@ def addresses() -> list[tuple[str, str]]:
         found.append(("study", reverse("study", args=[study.pk])))
     if feeder := Feeder.objects.order_by("-pk").first():
         found.append(("feeder", reverse("feeder", args=[feeder.name])))
+        found.append(("compare models", reverse("compare-models", args=[feeder.name])))
+        found.append(("feeder board", reverse("feeder-board", args=[feeder.name])))
+        found.append(("sharing", reverse("sharing", args=[feeder.name])))
+        found.append(("switching", reverse("switching", args=[feeder.name])))
         found.append(("feeder's lines", reverse("feeder-lines", args=[feeder.name])))
     return found
 

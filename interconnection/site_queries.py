@@ -26,8 +26,19 @@ class Promise:
     import_by: tuple[str, ...]
 
     def at(self, hour: int) -> int | None:
-        """Return the place of an hour of the year: itself, or the studied hour before it within a day and a quarter."""
-        earlier = [place for place, studied in enumerate(self.hours) if 0 <= hour % HOURS - studied <= 30]
+        """Return the place that stands for an hour of the year: itself, else the nearest studied at that hour of day.
+
+        Nearest within a month: so a quick study, with an hour of each month and hour of day, speaks for every hour. Else
+        the studied hour before it within a day and a quarter; None where none is near.
+        """
+        wanted = hour % HOURS
+        near = [
+            (min(abs(wanted - studied), HOURS - abs(wanted - studied)), place)
+            for place, studied in enumerate(self.hours) if studied % 24 == wanted % 24
+        ]  # fmt: skip
+        if near and min(near)[0] <= 31 * 24:
+            return min(near)[1]
+        earlier = [place for place, studied in enumerate(self.hours) if 0 <= wanted - studied <= 30]
         return earlier[-1] if earlier else None
 
 

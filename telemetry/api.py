@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -103,8 +105,20 @@ def _kilowatts(limit: Limit) -> dict[str, float]:
 
 def in_force(row: Agreement, now: datetime) -> dict[str, Any]:
     """Return a site with the limit that holds now: the last one it took while its lease runs, else the failsafe."""
+    return _in_force(row, GrantRow.objects.filter(site=row.site, outcome=TOOK).first(), now)
+
+
+def all_in_force(rows: Sequence[Agreement], now: datetime) -> list[dict[str, Any]]:
+    """Return what `in_force` returns for each, in two statements."""
+    newest = GrantRow.objects.filter(site=OuterRef("site"), outcome=TOOK).values("pk")[:1]
+    asked = Agreement.objects.filter(pk__in=[row.pk for row in rows]).annotate(newest=Subquery(newest))
+    numbers = [number for number in asked.order_by().values_list("newest", flat=True) if number is not None]
+    found = {grant.site: grant for grant in GrantRow.objects.filter(pk__in=numbers)}
+    return [_in_force(row, found.get(row.site), now) for row in rows]
+
+
+def _in_force(row: Agreement, grant: GrantRow | None, now: datetime) -> dict[str, Any]:
     terms = row.terms
-    grant = GrantRow.objects.filter(site=row.site, outcome=TOOK).first()
     until = grant.at + timedelta(seconds=grant.ttl_s) if grant is not None else now
     shown: dict[str, Any] = {"site": row.site, "feeder": terms.feeder, "application": row.offer.application_id}
     if grant is not None and until > now:

@@ -19,7 +19,7 @@ def my_sites(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     held = api.agreements(request.user).exclude(offer__application__state__in=states.FINAL)
     page = page_of(held.order_by("-accepted", "-id"), request)
-    rows = [(row, api.in_force(row, now)) for row in page]
+    rows = list(zip(page, api.all_in_force(list(page), now), strict=True))
     return render(request, "telemetry/my_sites.html", {"page": page, "rows": rows, "now": now})
 
 

@@ -10,6 +10,8 @@ from derms.errors import InputError
 from interconnection import charts, offer_options
 from interconnection.charts.svg import MONTH_DAYS
 from interconnection.services.studies import study_hours
+from interconnection.site_queries import Promise
+from tests.unit.terms import terms
 
 MONTH_OF_DAY = [month for month, days in enumerate(MONTH_DAYS) for _ in range(days)]
 
@@ -76,3 +78,22 @@ def test_what_was_not_studied_is_drawn_as_such_and_is_no_border() -> None:
     assert "Jan 01:00 not studied" in few
     # One region around the whole map: 2 x (12 + 24) edges, twice (halo and line).
     assert whole.count("h21") + whole.count("v17") == 2 * 2 * (12 + 24)
+
+
+def test_a_quick_look_speaks_for_every_hour_of_the_year_by_its_hour_of_day() -> None:
+    def promised(hours: tuple[int, ...]) -> Promise:
+        return Promise(1, "x", terms(), hours, tuple(map(float, hours)), tuple(map(float, hours)), ())
+
+    quick, whole = promised(study_hours(288, 8760)), promised(tuple(range(8760)))
+    for hour in range(0, 8760, 7):
+        found = quick.at(hour)
+        assert found is not None
+        studied = quick.hours[found]
+        assert studied % 24 == hour % 24
+        assert min(abs(studied - hour), 8760 - abs(studied - hour)) <= 31 * 24
+        assert whole.at(hour) == hour
+    sparse = promised(study_hours(24, 8760))
+    assert sparse.at(0) == 0
+    assert sparse.at(5) == 1, "hour 365, at the same hour of day"
+    assert sparse.at(7) == 0, "no such hour of day within a month: the hour before"
+    assert sparse.at(200) is None
