@@ -1,4 +1,4 @@
-// Keys of the alarm list, beside those of keys.js: x marks, a acknowledges, A everything shown, s shelves, i explains.
+// Keys of the alarm list, beside those of keys.js: a acknowledges, A everything shown, s shelves, i explains.
 const form = () => document.querySelector("#acknowledge");
 const row = () => document.querySelector("table.alarms tr.at");
 const box = (at) => at?.querySelector("input[name=alarm]");
@@ -28,7 +28,6 @@ addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || localStorage.getItem("keys-off")) return;
   if (event.target.closest?.("input:not([type=checkbox]), textarea, select, dialog[open]")) return;
   const action = {
-    x: () => { const node = box(row()); if (node) node.checked = !node.checked; },
     a: () => {
       const marked = [...document.querySelectorAll("table.alarms input[name=alarm]:checked")];
       send(marked.length ? marked : [box(row())].filter(Boolean));

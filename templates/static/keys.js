@@ -1,4 +1,4 @@
-// The keyboard: / search, j k rows, Enter opens, g + letter goes somewhere, ? help. Can be switched off (WCAG 2.1.4).
+// The keyboard: / search, j k rows, Enter opens, x chooses, g + letter goes somewhere, ? help. Can be switched off (WCAG 2.1.4).
 const OFF = "keys-off";
 const help = document.querySelector("#keys-help");
 const off = document.querySelector("#keys-off");
@@ -15,7 +15,7 @@ function walk(step) {
   all.forEach((row, place) => row.classList.toggle("at", place === next));
   const link = all[next].querySelector("a");
   link.focus({ preventScroll: true });
-  all[next].scrollIntoView({ block: "nearest" });
+  all[next].scrollIntoView({ block: "nearest", behavior: "instant" });
 }
 
 function go(letter) {
@@ -40,6 +40,7 @@ addEventListener("keydown", (event) => {
     "/": () => document.querySelector("#search")?.focus(),
     j: () => walk(1),
     k: () => walk(-1),
+    x: () => rows()[at()]?.querySelector("input[type=checkbox]")?.click(),
     g: () => { pending = "g"; clearTimeout(timer); timer = setTimeout(() => { pending = ""; }, 1500); },
     "?": () => (help?.open ? help.close() : help?.showModal()),
   }[event.key];

@@ -128,6 +128,12 @@ def newest() -> None:
     print(Application.objects.order_by("-pk")[0].pk)
 
 
+def queued() -> None:
+    """Print the numbers of the studied applications without an offer, newest first."""
+    rows = Application.objects.filter(state="study", name="North yard").order_by("-pk")
+    print("queue:", *rows.values_list("pk", flat=True))
+
+
 def engineer_approves_too() -> None:
     """Give the engineer the approver's role beside the own."""
     get_user_model().objects.get(username="engineer").groups.add(Group.objects.get(name="approver"))
@@ -141,7 +147,7 @@ def engineer_approves_no_more() -> None:
 WHAT = {
     made.__name__: made
     for made in (
-        planning, offered, signed, people, agreement, furnished, controlled, newest, engineer_approves_too,
+        planning, offered, signed, people, agreement, furnished, controlled, newest, queued, engineer_approves_too,
         engineer_approves_no_more,
     )
 }  # fmt: skip
