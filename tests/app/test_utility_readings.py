@@ -6,7 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from telemetry import hot_statements as hot
+from telemetry import utility_meters as meters
 from telemetry import utility_services as services
 from telemetry.protocols.ieee2030_5 import xml
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
@@ -79,3 +84,53 @@ def test_an_aggregator_posts_for_its_devices_and_for_no_other(places: tuple[str,
     assert post(places[0], "MirrorMeterReadingList", batch(("A", NOW, 5)), AGGREGATOR) == 404
     assert post(mine, "MirrorMeterReadingList", batch(("8", NOW, 5)), "3" * 32 + "00012345") in (403, 404)
     assert values() == [("8" * 32, NOW, 5)]
+
+
+READINGS = st.lists(
+    st.tuples(
+        st.sampled_from("ACac"),
+        st.lists(
+            st.tuples(
+                st.integers(-3, 3).map(lambda step: NOW + 60 * step) | st.sampled_from([0, -(1 << 63), (1 << 63) - 1]),
+                st.integers(0, (1 << 32) - 1),
+                st.integers(-(1 << 47), (1 << 47) - 1),
+                st.sampled_from(["", "00", "FFFF"]),
+            ),
+            min_size=1,
+            max_size=4,
+        ),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="the one statement is PostgreSQL's; SQLite has one way only")
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(READINGS, min_size=1, max_size=3))
+def test_one_statement_stores_what_the_several_store(places: tuple[str, str], batches: list[Any]) -> None:
+    row = UsagePoint.objects.get(mrid="B" * 32)
+    found = []
+    for whole in (True, False):
+        with transaction.atomic():
+            for number, batch_of in enumerate(batches):
+                items = [{"mRID": mrid * 32, "MirrorReadingSet": [{"Reading": [_reading(*each) for each in readings]}]}
+                         for mrid, readings in batch_of]  # fmt: skip
+                if whole:
+                    assert meters.take(row.pk, items, NOW + number, hot.BY_LFDI, ONE)
+                else:
+                    meters.read_in(row, items, NOW + number)
+            kept = MeterValue.objects.order_by("stream__mrid", "start")
+            newest = row.streams.order_by("mrid")
+            found.append(
+                (
+                    list(kept.values_list("stream__mrid", "start", "duration", "value", "quality", "at")),
+                    list(newest.values_list("mrid", "last_start", "last_duration", "last_value", "last_at")),
+                )
+            )
+            transaction.set_rollback(True)
+    assert found[0] == found[1] and found[0][0]
+
+
+def _reading(start: int, duration: int, value: int, quality: str) -> dict[str, Any]:
+    return {"value": value, "qualityFlags": quality, "timePeriod": {"start": start, "duration": duration}}
