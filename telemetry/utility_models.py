@@ -335,6 +335,10 @@ class WireNotification(models.Model):
 
     class Meta:
         ordering = ["id"]
+        # What waits is looked up three times a second, among all that ever went out.
+        indexes = [
+            models.Index(fields=["subscription", "id"], condition=models.Q(done=False), name="notifications_waiting")
+        ]
 
     def __str__(self) -> str:
         return f"{self.subscription} {self.outcome}"

@@ -135,7 +135,9 @@ def test_notifications_wait_in_order_until_the_far_end_takes_them(monkeypatch: p
     body = xml.document("Subscription", wanted)
     answer = handle(Request("POST", f"/edev/{own.pk}/sub", owner.lfdi, clock.now(), "", body.encode()))
     assert answer.status == 201
-    for uri in ("https://elsewhere.example/a", "http://hooks.example/a", "https://hooks.example@evil.example/"):
+    for uri in ("https://elsewhere.example/a", "http://hooks.example/a", "https://hooks.example@evil.example/",
+                "https://[::1/", "https://hooks.example:99999/", "https://hooks.example:0/", "https://hooks.example/a b",
+                "https://hooks.example/\u00e9"):  # fmt: skip
         bad = xml.document("Subscription", wanted | {"notificationURI": uri}).encode()
         assert handle(Request("POST", f"/edev/{own.pk}/sub", owner.lfdi, clock.now(), "", bad)).status == 400
     assert outbox.enqueue(["/edev"], now) == 1 and outbox.enqueue(["/edev"], now) == 1

@@ -213,7 +213,11 @@ def run(count: int, seed: int) -> int:
         request = Request(method, path, lfdi, datetime.now(UTC), query, body)
         why = ""
         with transaction.atomic():
-            answer = handle(request)
+            try:
+                answer = handle(request)
+            except Exception:
+                print(f"seed {seed}, number {number}: {request}")
+                raise
             if answer.status not in LAWFUL:
                 why = "an unlawful answer"
             elif answer.status >= 400 and method != "GET" and held() != before:

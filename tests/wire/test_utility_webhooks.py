@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,7 +20,7 @@ import pytest
 from lxml import etree
 
 from telemetry import utility_services as services
-from telemetry.protocols.ieee2030_5 import outbox
+from telemetry.protocols.ieee2030_5 import outbox, pki
 from telemetry.utility_models import EndDevice, WireNotification, WireSubscription
 from tests.conftest import ROOT
 from tests.wire.test_utility_server import migrated
@@ -30,8 +34,9 @@ def test_five_minutes_of_failing_webhooks_in_virtual_time_lose_nothing_and_keep_
     device = services.enrol("B" * 40, now=NOW, through="A" * 40, site="depot")
     program = services.program_of(device, 1)
     own, href = EndDevice.objects.get(own=True), f"/edev/{device.pk}/derp/{program.pk}/derc"
-    for number in range(3):  # three subscribers of the same list; one of them takes everything all the time
-        WireSubscription.objects.create(owner=own, resource=href, uri=f"https://hooks.example/{number}", limit=99,
+    for number in range(3):  # three subscriptions to the same list; the third's host takes everything all the time
+        host = "other.example" if number == 2 else "hooks.example"
+        WireSubscription.objects.create(owner=own, resource=href, uri=f"https://{host}/{number}", limit=99,
                                         profile="csip-aus 1.2")  # fmt: skip
     taken: list[tuple[str, int]] = []
     down = True
@@ -76,6 +81,77 @@ def test_a_webhook_that_is_down_for_hours_is_tried_again_every_minute_for_a_day(
     assert not row.done and row.attempts > 200 and row.due - NOW - 4 * 3600 <= 60
     outbox.deliver(NOW + 25 * 3600)
     assert WireNotification.objects.get().done, "after a day it is given up, and the log says so"
+
+
+@pytest.mark.django_db
+def test_a_host_where_nobody_is_costs_one_attempt_at_a_time_and_starves_no_other(monkeypatch) -> None:
+    own = services.enrol("A" * 40, now=NOW, role="aggregator", hosts=["dead.example", "hooks.example"])
+    rows = [WireSubscription(owner=own, resource=f"/edev/{number}/fsa", uri="https://dead.example/", profile="csip")
+            for number in range(2500)]  # fmt: skip
+    WireSubscription.objects.bulk_create(rows)
+    mine = [
+        WireSubscription.objects.create(owner=own, resource="/edev", uri=f"https://hooks.example/{number}", profile="csip")
+        for number in range(3)
+    ]
+    for row in [*rows, *mine, *mine]:
+        WireNotification.objects.create(subscription=row, body="", created=NOW, due=NOW)
+    tried: list[str] = []
+
+    def send(row: WireNotification) -> str:
+        tried.append(row.subscription.uri)
+        return "TimeoutError" if "dead" in row.subscription.uri else "404" if row.subscription.uri.endswith("1") else "204"
+
+    monkeypatch.setattr(outbox, "send", send)
+    outbox.deliver(NOW)
+    here = [uri[-1] for uri in tried if "hooks" in uri]
+    assert here == ["0", "1", "2", "0", "2"], "in the order of writing; what is refused waits alone"
+    assert len(tried) - len(here) == 1
+    outbox.deliver(NOW + 1)
+    assert len(tried) == 6, "the whole lane waits"
+    outbox.deliver(NOW + 2)
+    assert tried.count("https://dead.example/") == 2
+
+
+@pytest.mark.django_db
+def test_of_two_senders_one_wins_and_a_lane_in_flight_is_left_alone() -> None:
+    own = services.enrol("A" * 40, now=NOW, role="aggregator", hosts=["hooks.example"])
+    for resource in ("/edev", "/edev/1/fsa"):
+        row = WireSubscription.objects.create(owner=own, resource=resource, uri="https://hooks.example/", profile="csip")
+        for _ in range(2):
+            WireNotification.objects.create(subscription=row, body="", created=NOW, due=NOW)
+    (lane,) = outbox.due(NOW)
+    assert [row.subscription.resource for row in lane] == ["/edev", "/edev/1/fsa"]
+    outbox.settle(lane[0], "204", NOW)
+    assert outbox.due(NOW) == [], "the second of /edev would overtake what is being sent"
+    outbox.settle(lane[1], "204", NOW)
+    assert [row.pk for row in outbox.due(NOW)[0]] == [lane[0].pk + 1, lane[1].pk + 1]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "uri", ["https://127.0.0.1:{port}/", "https://127.0.0.1:99999/", "https://[::1/", "https://127.0.0.1/\u00e9"]
+)
+def test_a_certificate_that_does_not_verify_and_an_address_that_is_none_are_failures(uri: str, tmp_path: Path) -> None:
+    pki.make(tmp_path / "pki", hosts=["127.0.0.1"], devices=0, aggregators=0, pen=1, now=datetime.now(UTC))
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(tmp_path / "pki/server-chain.pem", tmp_path / "pki/server.key")
+    taken: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                link, _ = server.accept()
+                with made.wrap_socket(link, server_side=True) as inner:
+                    taken.append(inner.recv(1))
+
+        threading.Thread(target=serve, daemon=True).start()
+        own = services.enrol("A" * 40, now=NOW, role="aggregator", hosts=["127.0.0.1"])
+        place = uri.format(port=server.getsockname()[1])
+        row = WireSubscription.objects.create(owner=own, resource="/edev", uri=place, profile="csip")
+        outcome = outbox.send(WireNotification(subscription=row, body="x", created=NOW, due=NOW))
+    assert not outbox.answered(outcome) and taken in ([], [b""]), outcome
+    if "{port}" in uri:
+        assert outcome == "SSLCertVerificationError"
 
 
 class Hook(BaseHTTPRequestHandler):

@@ -88,14 +88,9 @@ def subscribe(request: Request, client: Client, number: str) -> Answer:
     assert client.identity is not None
     _, content = xml.parse(request.body, "Subscription")
     resource = content["subscribedResource"]
-    place = urlsplit(content["notificationURI"])
     if not resource.startswith(client.profile.prefix + "/") or content["encoding"] != 0 or content.get("Condition"):
         raise InputError("only whole resources of ours, as XML", where="subscribedResource")
-    if (
-        place.hostname not in client.identity.hosts
-        or place.scheme not in settings.UTILITY_WEBHOOK_SCHEMES
-        or place.username
-    ):
+    if not _allowed(content["notificationURI"], client.identity.hosts):
         raise InputError("this address is not on the allow-list", where="notificationURI")
     resource = resource.removeprefix(client.profile.prefix)
     look = Request("GET", client.profile.prefix + resource, client.lfdi, request.now, "l=0")
@@ -106,6 +101,17 @@ def subscribe(request: Request, client: Client, number: str) -> Answer:
         defaults={"limit": content["limit"]},
     )  # fmt: skip
     return created(client, f"/edev/{device.pk}/sub/{row.pk}")
+
+
+def _allowed(uri: str, hosts: list[str]) -> bool:
+    """Say whether a notification may be sent there: an address that can be used, of a host that is on the list."""
+    try:
+        place = urlsplit(uri)
+        usable = uri.isascii() and uri.isprintable() and " " not in uri and place.port != 0
+    except ValueError:
+        return False
+    known = place.hostname in hosts and place.scheme in settings.UTILITY_WEBHOOK_SCHEMES
+    return usable and known and not place.username
 
 
 @route("/edev/#/sub/#", "GET", "DELETE")

@@ -1,14 +1,20 @@
-"""Notifications: written with the change they tell of, sent in order for each subscription, tried again for a day."""
+"""Notifications: written with the change they tell of, sent in order, tried again for a day.
+
+What goes to one host goes one after the other, in the order of writing: a lane. Where nobody is there the lane waits, and
+no other; what the far end answers with an error waits alone, and with it the later ones of its subscription.
+"""
 
 from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from django.db import transaction
+from django.db.models import Min
 
 from telemetry.protocols.ieee2030_5 import xml
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
@@ -18,8 +24,10 @@ TIMEOUT_S = 10.0
 LONGEST_WAIT_S = 60
 GIVE_UP_S = 24 * 3600
 AT_ONCE = 20
-MOST_LOOKED_AT = 2000
+"""Lanes that are sent at the same time: so many hosts may be slow before others wait for them."""
+IN_A_LANE = 50
 CLAIM_S = 30
+Lane = list[WireNotification]
 
 
 def enqueue(touched: Iterable[str], now: int) -> int:
@@ -42,46 +50,70 @@ def tell(row: WireSubscription, now: int) -> WireNotification | None:
     return WireNotification.objects.create(subscription=row, body=body, created=now, due=now)
 
 
-def due(now: int) -> list[WireNotification]:
-    """Claim and return the oldest waiting notification of each subscription whose time has come.
+def due(now: int, most: int = AT_ONCE) -> list[Lane]:
+    """Claim and return what may be sent now, at most `most` lanes: of each subscription the oldest that waits.
 
     A conditional UPDATE claims it for longer than sending may take: of two senders one wins, and if it dies the
-    notification is due again.
+    notification is due again. A lane that is being sent, or where nobody was there a moment ago, is left alone.
     """
-    first: dict[int, WireNotification] = {}
-    for row in WireNotification.objects.filter(done=False).select_related("subscription").order_by("id")[:MOST_LOOKED_AT]:
-        first.setdefault(row.subscription_id, row)
-    ready = [row for row in first.values() if row.due <= now][:AT_ONCE]
-    return [
-        row
-        for row in ready
-        if WireNotification.objects.filter(pk=row.pk, due=row.due, done=False).update(due=now + CLAIM_S)
-    ]
+    oldest = WireNotification.objects.filter(done=False).order_by().values("subscription").annotate(first=Min("pk"))
+    heads = WireNotification.objects.filter(pk__in=oldest.values("first")).select_related("subscription").order_by("pk")
+    lanes: dict[str, Lane] = {}
+    for row in heads:
+        lanes.setdefault(urlsplit(row.subscription.uri).netloc, []).append(row)
+    free = [lane for lane in lanes.values() if not any(row.due > now and not answered(row.outcome) for row in lane)]
+    ready = [found for lane in free if (found := [row for row in lane if row.due <= now][:IN_A_LANE])]
+    ready.sort(key=lambda lane: min(row.attempts for row in lane))  # who answers goes before who has not for long
+    claimed = [[row for row in lane if _claim(row, now)] for lane in ready[:most]]
+    return [lane for lane in claimed if lane]
+
+
+def _claim(row: WireNotification, now: int) -> bool:
+    free = WireNotification.objects.filter(pk=row.pk, due=row.due, done=False)
+    return bool(free.update(due=now + CLAIM_S))
+
+
+def answered(outcome: str) -> bool:
+    """Say whether an outcome is an answer of the far end: its status, not the name of a failure to reach it."""
+    return outcome[:1].isdigit()
 
 
 def deliver(now: int) -> None:
     """Send what is due, one after the other, until nothing more is."""
-    while rows := due(now):
-        for row in rows:
-            settle(row, send(row), now)
+    while lanes := due(now):
+        for lane in lanes:
+            deliver_lane(lane, now)
+
+
+def deliver_lane(lane: Lane, now: int | None = None) -> None:
+    """Send a lane in order; where nobody is there, or its claim has half run out, the rest is left for later."""
+    begun = time.monotonic()
+    for number, row in enumerate(lane):
+        outcome = send(row)
+        settle(row, outcome, int(time.time()) if now is None else now)
+        if not answered(outcome) or time.monotonic() - begun > CLAIM_S / 2:
+            rest = WireNotification.objects.filter(pk__in=[item.pk for item in lane[number + 1 :]], done=False)
+            rest.update(due=row.due if not answered(outcome) else row.created)
+            return
 
 
 def send(row: WireNotification) -> str:
     """POST one notification; return its outcome. A TLS certificate that does not verify is a failure, always."""
-    place = urlsplit(row.subscription.uri)
-    host, path = place.hostname or "", (place.path or "/") + (f"?{place.query}" if place.query else "")
-    link: http.client.HTTPConnection
-    if place.scheme == "https":
-        link = http.client.HTTPSConnection(host, place.port, timeout=TIMEOUT_S, context=ssl.create_default_context())
-    else:
-        link = http.client.HTTPConnection(host, place.port, timeout=TIMEOUT_S)
+    link: http.client.HTTPConnection | None = None
     try:
+        place = urlsplit(row.subscription.uri)
+        host, path = place.hostname or "", (place.path or "/") + (f"?{place.query}" if place.query else "")
+        if place.scheme == "https":
+            link = http.client.HTTPSConnection(host, place.port, timeout=TIMEOUT_S, context=ssl.create_default_context())
+        else:
+            link = http.client.HTTPConnection(host, place.port, timeout=TIMEOUT_S)
         link.request("POST", path, row.body.encode(), {"Content-Type": xml.MEDIA_TYPE})
         return str(link.getresponse().status)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return type(error).__name__
     finally:
-        link.close()
+        if link is not None:
+            link.close()
 
 
 def settle(row: WireNotification, outcome: str, now: int) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 import uvicorn
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connection
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from derms.clock import Clock, SystemClock
@@ -135,6 +135,7 @@ class UtilityApp:
         self.directory = RememberingDirectory()
         self._proxied = proxied
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="2030.5")
+        self._senders = ThreadPoolExecutor(outbox.AT_ONCE, thread_name_prefix="2030.5 outbox")
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __call__(
@@ -194,20 +195,22 @@ class UtilityApp:
         for task in self._tasks:
             task.cancel()
         self._pool.shutdown(wait=False)
+        self._senders.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _deliver(self) -> None:
         """Send what waits, for ever; a broken database makes it wait, nothing makes it end."""
-        loop = asyncio.get_running_loop()
+        loop, sent = asyncio.get_running_loop(), set[asyncio.Future[None]]()
         while True:
             try:
-                rows = await loop.run_in_executor(self._pool, outbox.due, int(self._clock.now().timestamp()))
-                outcomes = await asyncio.gather(*(asyncio.to_thread(outbox.send, row) for row in rows))
+                free = outbox.AT_ONCE - len(sent)
                 now = int(self._clock.now().timestamp())
-                for row, outcome in zip(rows, outcomes, strict=True):
-                    await loop.run_in_executor(self._pool, outbox.settle, row, outcome, now)
+                for lane in await loop.run_in_executor(self._pool, outbox.due, now, free) if free else []:
+                    task = loop.run_in_executor(self._senders, _sent, lane)
+                    sent.add(task)
+                    task.add_done_callback(sent.discard)
             except DatabaseError:
-                LOG.exception("the outbox could not be read or written")
+                LOG.exception("the outbox could not be read")
             await asyncio.sleep(OUTBOX_S)
 
     async def _tend(self) -> None:
@@ -227,6 +230,16 @@ class UtilityApp:
             for lfdi in revoked:
                 for protocol in list(OPEN.get(lfdi, ())):
                     protocol.transport.abort()
+
+
+def _sent(lane: outbox.Lane) -> None:
+    """Send a lane in a thread of the outbox; a claim whose outcome could not be written runs out, and it is sent again."""
+    try:
+        outbox.deliver_lane(lane)
+    except DatabaseError:
+        LOG.exception("the outbox could not be written")
+    finally:
+        connection.close()  # lanes come and go: none keeps a connection of the database
 
 
 def _tended(visits: dict[str, tuple[datetime, str, bytes]]) -> list[str]:
