@@ -6,7 +6,7 @@ Pages: `device_list`, `device_detail`, `subscription_log`. Alarms: `certificate_
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,6 +115,11 @@ def device_list(now: datetime, site: str = "") -> list[DeviceRow]:
     return _rows(rows.filter(site=site) if site else rows, now)
 
 
+def device_rows(devices: Sequence[EndDevice], now: datetime) -> list[DeviceRow]:
+    """Return the lines of these devices (with their aggregator) in their order; four statements whatever their number."""
+    return _rows(devices, now)
+
+
 def device_detail(number: int, now: datetime, most: int = 50) -> DeviceDetail:
     """Return one device with its newest `most` controls, answers and log entries; raises NotFound."""
     device = EndDevice.objects.select_related("aggregator").filter(pk=number).first()
@@ -152,27 +157,32 @@ def subscription_log(most: int = 200, *, device: int | None = None, waiting: boo
 
     Keys: id, subscriber, resource, uri, created, attempts, state (waiting, delivered, given up), outcome, finished, next.
     """
+    return [notification_row(row) for row in notifications(device=device, waiting=waiting)[:most]]
+
+
+def notifications(*, device: int | None = None, waiting: bool = False) -> Any:
+    """Return the query behind the log, newest first."""
     rows = WireNotification.objects.select_related("subscription__owner").order_by("-id")
     if device is not None:
         rows = rows.filter(subscription__owner_id=device)
-    if waiting:
-        rows = rows.filter(done=False)
-    return [
-        {
-            "id": row.pk,
-            "subscriber": row.subscription.owner.lfdi,
-            "device": row.subscription.owner_id,
-            "resource": row.subscription.resource,
-            "uri": row.subscription.uri,
-            "created": _moment(row.created),
-            "attempts": row.attempts,
-            "state": "waiting" if not row.done else "delivered" if row.outcome.startswith("2") else "given up",
-            "outcome": row.outcome,
-            "finished": _moment(row.finished) if row.finished else None,
-            "next": None if row.done else _moment(row.due),
-        }
-        for row in rows[:most]
-    ]
+    return rows.filter(done=False) if waiting else rows
+
+
+def notification_row(row: WireNotification) -> dict[str, Any]:
+    """Return one line of the log."""
+    return {
+        "id": row.pk,
+        "subscriber": row.subscription.owner.lfdi,
+        "device": row.subscription.owner_id,
+        "resource": row.subscription.resource,
+        "uri": row.subscription.uri,
+        "created": _moment(row.created),
+        "attempts": row.attempts,
+        "state": "waiting" if not row.done else "delivered" if row.outcome.startswith("2") else "given up",
+        "outcome": row.outcome,
+        "finished": _moment(row.finished) if row.finished else None,
+        "next": None if row.done else _moment(row.due),
+    }
 
 
 def certificate_ends() -> list[tuple[str, datetime]]:

@@ -95,6 +95,8 @@ def enrol(
     agreement's site that it speaks for. `groups`: its programs, widest first. `hosts`: where an aggregator is called back.
     Raises InputError for what is no identity, NotFound for an unknown aggregator, Conflict for an LFDI that is there.
     """
+    from telemetry.protocols.ieee2030_5 import outbox  # it needs this module
+
     lfdi, found = certificates.read_identity(identity)
     with transaction.atomic():
         if role == WireIdentity.AGGREGATOR:
@@ -108,6 +110,8 @@ def enrol(
                 services.place_site(site, WIRE, *LISTENER)
         # A device behind an aggregator never comes in by itself: it has no identity of its own.
         WireIdentity.objects.filter(lfdi=lfdi).update(name=name[:64], certificate=found, expires=certificates.expiry(found))
+        if device.aggregator_id and not device.own:
+            outbox.enqueue(["/edev"], now)
     return device
 
 
@@ -279,14 +283,19 @@ def _running(program: Program, modes: dict[str, Any], now: int) -> list[Control]
     return rows if rows and rows[0].start <= now and chained and same else []
 
 
-def serve_failsafe(site: str, failsafe: Limit) -> bool:
-    """Make a site's failsafe limit the default control of its device; False when no device speaks for it."""
+def serve_failsafe(site: str, failsafe: Limit) -> set[str]:
+    """Make a site's failsafe limit the default control of its device; return the resources that this changed."""
     device = EndDevice.objects.filter(site=site, own=False).first()
     if device is None:
-        return False
-    program = ensure_program(ensure_assignment(device, GRANT_PROGRAM, 1), 1)
-    set_default(program, dict(codec.control_base(failsafe)))
-    return True
+        return set()
+    held = device.programs.filter(assignment__name=GRANT_PROGRAM, primacy=1).first()
+    program = held or ensure_program(ensure_assignment(device, GRANT_PROGRAM, 1), 1)
+    modes, root = dict(codec.control_base(failsafe)), f"/edev/{device.pk}"
+    touched = set() if held else {f"{root}/fsa", f"{root}/derp", f"{root}/fsa/{program.assignment_id}/derp"}
+    if program.default != modes:
+        set_default(program, modes)
+        touched.add(f"{root}/derp/{program.pk}/dderc")
+    return touched
 
 
 def set_default(program: Program, modes: dict[str, Any]) -> None:

@@ -12,6 +12,8 @@ SCOPES: dict[str, str] = {
     "offers:write": "issue and accept offers",
     "sites:read": "limits in force and the curtailment ledger",
     "limits:write": "operators: lower a site's limit for a while",
+    "devices:read": "operators: IEEE 2030.5 devices, and what their subscribers were told",
+    "devices:write": "engineers: register and revoke devices; operators: tell a subscriber again",
     "webhooks:write": "webhooks: set up, resend, rotate the secret",
 }
 """Scope → what it opens."""

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from telemetry.cycle_models import EvidenceRow
-from telemetry.utility_models import EndDevice
+from telemetry.utility_models import EndDevice, WireSubscription
 
 ROLES = ("applicant", "engineer", "approver", "operator", "auditor", "administrator")
 CALLERS = (*ROLES, "nobody", "other", "anonymous")
@@ -76,6 +76,14 @@ def device(world: World) -> list[Any]:
     lfdi = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
     row, _ = EndDevice.objects.get_or_create(lfdi=lfdi, defaults={"sfdi": 167261211391, "registered": 0, "changed": 0})
     return [row.pk]
+
+
+def notification(world: World) -> list[Any]:
+    owner = EndDevice.objects.get(pk=device(world)[0])
+    row, _ = WireSubscription.objects.get_or_create(
+        owner=owner, resource="/edev", uri="https://hooks.example/", profile="csip"
+    )
+    return [(row.notifications.first() or row.notifications.create(body="", created=0, due=0)).pk]
 
 
 def bundle(world: World) -> list[Any]:
@@ -245,6 +253,11 @@ ROWS: dict[str, Row] = {
     "api-site-limits": Row(get="own utility", args=site, status=200),
     "api-site-curtailment": Row(get="own utility", args=site, status=200),
     "api-site-cap": Row(get="utility", post="operator", args=site, status=200),
+    "api-devices": Row(get="utility", post="engineer", body=lambda world: {"identity": "not one"}, status=200),
+    "api-device": Row(get="utility", args=device, status=200),
+    "api-device-access": Row(post="engineer", args=device, body=lambda world: {"granted": True}),
+    "api-notifications": Row(get="utility", status=200),
+    "api-notification-resend": Row(post="operator engineer", args=notification),
     "api-webhooks": Row(get="signed-in", post="signed-in", status=200),
     "api-webhook": Row(get="own", patch="own", delete="own", args=lambda world: [world.more["webhook"].pk], status=200),
     "api-webhook-rotate": Row(post="own", args=lambda world: [world.more["webhook"].pk]),

@@ -104,8 +104,9 @@ def test_a_notification_is_sent_again_as_things_are_now_behind_what_waits() -> N
     again = services.resend(first.pk, NOW + timedelta(seconds=60))
     assert again.pk != first.pk and again.subscription == wanted and "B" * 40 in again.body
     log = queries.subscription_log()
-    assert [row["state"] for row in log] == ["waiting", "delivered"] and log[0]["subscriber"] == "A" * 40
-    assert len(queries.subscription_log(waiting=True)) == 1
+    assert [row["state"] for row in log] == ["waiting", "waiting", "delivered"], "of the new device, and again"
+    assert log[0]["id"] == again.pk and log[0]["subscriber"] == "A" * 40
+    assert len(queries.subscription_log(waiting=True)) == 2
     with pytest.raises(NotFound):
         services.resend(10_000)
 

@@ -21,7 +21,15 @@ from telemetry.protocols.ieee2030_5 import codec, outbox, xml
 from telemetry.protocols.ieee2030_5.directory import RememberingDirectory
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
 from telemetry.protocols.ieee2030_5.site import UtilitySite
-from telemetry.utility_models import Control, EndDevice, MeterStream, MeterValue, UsagePoint, WireNotification
+from telemetry.utility_models import (
+    Control,
+    EndDevice,
+    MeterStream,
+    MeterValue,
+    UsagePoint,
+    WireNotification,
+    WireSubscription,
+)
 
 pytestmark = pytest.mark.django_db
 LFDI = "3E4F45AB31EDFE5B67E343E5E4562E31984E23E5"
@@ -271,3 +279,29 @@ def test_however_long_the_lease_three_events_are_served_and_their_far_end_is_the
     grant = Grant("depot", Limit(60_000, 0), 1, 1, 0.0, ttl_s, None, Reason("thermal", "x", 1.0, "1-1"))
     rows = services.lend(grant, now=now, pen=1)
     assert [(row.start - now, row.duration) for row in rows] == [(0, 300), (300, 300), (600, 300)]
+
+
+def test_subscribers_hear_of_a_failsafe_that_changed_and_only_of_one_that_did() -> None:
+    site, clock, device = _site()
+    owner = services.know_identity("A" * 40, "aggregator", ["hooks.example"])
+    EndDevice.objects.filter(pk=device.pk).update(aggregator=owner)
+    own = EndDevice.objects.get(own=True)
+
+    def subscribe(resource: str) -> None:
+        WireSubscription.objects.create(owner=own, resource=resource, uri="https://hooks.example/", limit=9, profile="csip")
+
+    def told() -> list[str]:
+        found = list(WireNotification.objects.order_by("pk").values_list("subscription__resource", flat=True))
+        WireNotification.objects.all().delete()
+        return found
+
+    root = f"/edev/{device.pk}"
+    subscribe(f"{root}/fsa")
+    async_to_sync(site.begin)()
+    assert told() == [f"{root}/fsa"], "its program is there for the first time"
+    default = f"{root}/derp/{device.programs.get().pk}/dderc"
+    subscribe(default)
+    async_to_sync(site.begin)()
+    assert told() == []
+    async_to_sync(UtilitySite("depot", Limit(4_000, 2_000), clock, pen=1).begin)()
+    assert told() == [default]

@@ -185,14 +185,12 @@ def hook() -> Iterator[int]:
 SETUP = """
 import time
 from telemetry import utility_services as s
-from telemetry.protocols.ieee2030_5 import outbox
 from telemetry.utility_models import *
 now = int(time.time())
 own = EndDevice.objects.filter(own=True).first() or s.enrol("A" * 40, now=now, role="aggregator", hosts=["127.0.0.1"])
 WireSubscription.objects.get_or_create(
     owner=own, resource="/edev", uri="http://127.0.0.1:{port}/x", profile="csip-aus 1.2", defaults=dict(limit=9))
 s.enrol("{lfdi}", now=now, through="A" * 40)
-outbox.enqueue(["/edev"], now)
 """
 
 

@@ -85,16 +85,26 @@ def deliver(now: int) -> None:
             deliver_lane(lane, now)
 
 
-def deliver_lane(lane: Lane, now: int | None = None) -> None:
-    """Send a lane in order; where nobody is there, or its claim has half run out, the rest is left for later."""
+def deliver_lane(lane: Lane, now: int) -> None:
+    """Send a lane in order, as far as it goes."""
     begun = time.monotonic()
     for number, row in enumerate(lane):
-        outcome = send(row)
-        settle(row, outcome, int(time.time()) if now is None else now)
-        if not answered(outcome) or time.monotonic() - begun > CLAIM_S / 2:
-            rest = WireNotification.objects.filter(pk__in=[item.pk for item in lane[number + 1 :]], done=False)
-            rest.update(due=row.due if not answered(outcome) else row.created)
+        if not settle_in(lane, number, send(row), begun, now):
             return
+
+
+def settle_in(lane: Lane, number: int, outcome: str, begun: float, now: int) -> bool:
+    """Note the outcome of one of a lane; False, and the rest is left for later, where the lane may not go on.
+
+    That is where nobody is there, or where the claim has half run out since `begun` (monotonic seconds).
+    """
+    row = lane[number]
+    settle(row, outcome, now)
+    if answered(outcome) and time.monotonic() - begun < CLAIM_S / 2:
+        return True
+    rest = WireNotification.objects.filter(pk__in=[item.pk for item in lane[number + 1 :]], done=False)
+    rest.update(due=now if answered(outcome) else row.due)
+    return False
 
 
 def send(row: WireNotification) -> str:

@@ -11,8 +11,11 @@ import logging
 import socket
 import ssl
 import stat
+import threading
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -38,6 +41,7 @@ LOG = logging.getLogger(__name__)
 CCM8, GCM = "ECDHE-ECDSA-AES128-CCM8", "ECDHE-ECDSA-AES128-GCM-SHA256"
 THREADS = 4
 OUTBOX_S = 0.3
+LEAVE_S = 2.0
 TEND_S = 5.0
 """How often revocations are looked up and visits written: a revoked client is refused, and its socket cut, within this."""
 BACKLOG = 2048
@@ -194,24 +198,39 @@ class UtilityApp:
         await receive()
         for task in self._tasks:
             task.cancel()
+        all_here = threading.Barrier(THREADS)
+        leaving = [asyncio.get_running_loop().run_in_executor(self._pool, _leave, all_here) for _ in range(THREADS)]
+        await asyncio.wait(leaving, timeout=2 * LEAVE_S)
         self._pool.shutdown(wait=False)
         self._senders.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _deliver(self) -> None:
         """Send what waits, for ever; a broken database makes it wait, nothing makes it end."""
-        loop, sent = asyncio.get_running_loop(), set[asyncio.Future[None]]()
+        loop, sent = asyncio.get_running_loop(), set[asyncio.Task[None]]()
         while True:
             try:
                 free = outbox.AT_ONCE - len(sent)
                 now = int(self._clock.now().timestamp())
                 for lane in await loop.run_in_executor(self._pool, outbox.due, now, free) if free else []:
-                    task = loop.run_in_executor(self._senders, _sent, lane)
+                    task = asyncio.create_task(self._send(lane))
                     sent.add(task)
                     task.add_done_callback(sent.discard)
             except DatabaseError:
                 LOG.exception("the outbox could not be read")
             await asyncio.sleep(OUTBOX_S)
+
+    async def _send(self, lane: outbox.Lane) -> None:
+        """Send a lane. Its threads wait for far ends and hold no connection of the database: those are few."""
+        loop, begun = asyncio.get_running_loop(), time.monotonic()
+        try:
+            for number, row in enumerate(lane):
+                outcome = await loop.run_in_executor(self._senders, outbox.send, row)
+                now = int(self._clock.now().timestamp())
+                if not await loop.run_in_executor(self._pool, outbox.settle_in, lane, number, outcome, begun, now):
+                    return
+        except DatabaseError:  # the claim runs out, and it is sent again
+            LOG.exception("the outbox could not be written")
 
     async def _tend(self) -> None:
         """Forget and cut off whose access was taken away; write who was seen; show progress."""
@@ -232,14 +251,11 @@ class UtilityApp:
                     protocol.transport.abort()
 
 
-def _sent(lane: outbox.Lane) -> None:
-    """Send a lane in a thread of the outbox; a claim whose outcome could not be written runs out, and it is sent again."""
-    try:
-        outbox.deliver_lane(lane)
-    except DatabaseError:
-        LOG.exception("the outbox could not be written")
-    finally:
-        connection.close()  # lanes come and go: none keeps a connection of the database
+def _leave(all_here: threading.Barrier) -> None:
+    """Give a thread's connection back; the barrier makes each thread of a pool do it."""
+    with suppress(threading.BrokenBarrierError):
+        all_here.wait(LEAVE_S)
+    connection.close()
 
 
 def _tended(visits: dict[str, tuple[datetime, str, bytes]]) -> list[str]:

@@ -46,7 +46,7 @@ class UtilitySite:
 
     async def begin(self) -> None:
         """Make the failsafe limit the default control of the site's device."""
-        await self._stored(utility_services.serve_failsafe, self.site, self._failsafe)
+        await self._stored(self._default, int(self._clock.now().timestamp()))
 
     async def read(self) -> Reading:
         """Return the last power that the site posted, with its age, and the limit whose start it confirmed."""
@@ -108,6 +108,10 @@ class UtilitySite:
             return await asyncio.wait_for(sync_to_async(fresh(work))(*facts), DATABASE_S)
         except (DatabaseError, TimeoutError) as error:
             raise OutcomeUnknown("the database does not answer", where=self.site) from error
+
+    def _default(self, now: int) -> None:
+        with transaction.atomic():
+            outbox.enqueue(utility_services.serve_failsafe(self.site, self._failsafe), now)
 
     def _lend(self, grant: Grant, now: int) -> list[Control]:
         """Write the controls and what their subscribers are told, together."""
