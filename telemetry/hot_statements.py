@@ -51,7 +51,7 @@ FROM telemetry_program p JOIN telemetry_enddevice d ON d.id = p.device_id
 WHERE p.id = %s AND d.id = %s AND NOT d.own AND {who}
 """
 CONTROLS = """
-SELECT id, mrid, start, duration, creation, cancelled, superseded, randomize_start, modes
+SELECT id, mrid, start, duration, creation, cancelled, superseded, randomize_start, randomize_duration, modes
 FROM telemetry_control WHERE program_id = %s AND "end" > %s AND (epoch IS NULL OR %s >= %s)
 ORDER BY start, creation DESC, mrid DESC
 """

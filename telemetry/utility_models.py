@@ -101,6 +101,7 @@ class Control(models.Model):
     cancelled = models.BigIntegerField(null=True, blank=True)
     superseded = models.BigIntegerField(null=True, blank=True)
     randomize_start = models.SmallIntegerField(null=True, blank=True)
+    randomize_duration = models.SmallIntegerField(null=True, blank=True)
     epoch = models.PositiveBigIntegerField(null=True, blank=True)
     sequence = models.PositiveBigIntegerField(null=True, blank=True)
 
@@ -114,9 +115,8 @@ class Control(models.Model):
     @property
     def times(self) -> Times:
         """Return what decides the control's state."""
-        return Times(
-            self.start, self.duration, self.creation, self.cancelled, self.superseded, self.randomize_start is not None
-        )
+        randomized = self.randomize_start is not None or self.randomize_duration is not None
+        return Times(self.start, self.duration, self.creation, self.cancelled, self.superseded, randomized)
 
 
 class Curve(models.Model):

@@ -191,9 +191,15 @@ def program_of(device: EndDevice, primacy: int) -> Program:
 
 def create_control(
     program: Program, modes: dict[str, Any], *, start: int, duration: int, now: int, pen: int,
-    randomize_start: int | None = None, epoch: int | None = None, sequence: int | None = None,
+    randomize_start: int | None = None, randomize_duration: int | None = None, epoch: int | None = None,
+    sequence: int | None = None,
 ) -> Control:  # fmt: skip
-    """Add a control and supersede what it outranks: the same modes, overlapping, of equal or lower priority."""
+    """Add a control and supersede what it outranks: the same modes, overlapping, of equal or lower priority.
+
+    `randomize_start`, `randomize_duration`: seconds, an hour either way at most (OneHourRangeType); for the client.
+    """
+    if any(abs(item) > 3600 for item in (randomize_start, randomize_duration) if item is not None):
+        raise InputError("no control is randomized by more than an hour", where="randomize")
     unknown = set(modes) - MODES
     if unknown or not modes or duration <= 0:
         raise InputError(f"no control of {sorted(unknown) or modes}", where="modes")
@@ -204,7 +210,7 @@ def create_control(
         row = Control.objects.create(
             device=device, program=program, mrid=codec.mrid_of("derc", secrets.token_hex(16), pen), modes=modes,
             start=start, duration=duration, end=start + duration, creation=device.last_creation,
-            randomize_start=randomize_start, epoch=epoch, sequence=sequence,
+            randomize_start=randomize_start, randomize_duration=randomize_duration, epoch=epoch, sequence=sequence,
         )  # fmt: skip
         _supersede(row, program.primacy, now)
     return row

@@ -268,6 +268,12 @@ def test_s_all_44_45_twenty_four_controls_by_pages_and_randomized(bench: Bench) 
     starts = [int(row.findtext("{*}interval/{*}start")) for row in rows]
     assert len(rows) == 24 and starts == sorted(starts) and set(states(rows)) == {"0"}
     assert {row.findtext("{*}randomizeStart") for row in rows} == {"60"}
+    bench.set("POST", f"end-devices/{DEVICE}/controls", status="active", primacy=1, opModConnect=True, duration_seconds=60,
+              randomizeDuration_seconds=-30)  # fmt: skip
+    (running,) = [row for row in bench.pages(path, limit=10) if row.findtext("{*}EventStatus/{*}currentStatus") == "1"]
+    assert running.findtext("{*}randomizeDuration") == "-30" and running.find("{*}randomizeStart") is None
+    bench.set("DELETE", f"end-devices/{DEVICE}/controls", scope="latest")
+    assert "3" in states(bench.pages(path, limit=10)), "cancelled with randomization, if only of its duration"
 
 
 def test_s_all_49_two_assignments_in_order_of_primacy(bench: Bench) -> None:

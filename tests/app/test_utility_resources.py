@@ -81,7 +81,9 @@ def device(monkeypatch: pytest.MonkeyPatch) -> EndDevice:
     program = device.programs.order_by("primacy").first()
     services.volt_var_b(program, now=NOW, pen=7)
     modes = {"opModStorageTargetW": -30_000, "opModConnect": True, "opModFixedW": 5_000, "rampTms": 100}
-    services.create_control(program, modes, start=NOW, duration=300, now=NOW, pen=7, randomize_start=60)
+    services.create_control(
+        program, modes, start=NOW, duration=300, now=NOW, pen=7, randomize_start=60, randomize_duration=-30
+    )
     tariff = offers.publish_tariff("depot-tou", device.assignments.all(), currency=36, multiplier=-5, rate_code="TOU")
     prices = [offers.Price(NOW + 1800 * n, 1800, ((0, 21_000 + n), (1_000, 25_000)), tier=n) for n in range(3)]
     offers.publish_prices(tariff, "Consumption", prices, now=NOW, pen=7)
@@ -394,3 +396,13 @@ def test_numbers_beyond_all_measure_are_refused_or_silence(device: EndDevice) ->
     clock = VirtualClock(datetime.fromtimestamp(NOW, UTC))
     with pytest.raises(RemoteError, match="no site draws"):
         async_to_sync(UtilitySite("depot", Limit(1, 1), clock, pen=1).read)()
+
+
+def test_programs_stand_by_primacy_and_then_by_mrid_downwards(device: EndDevice) -> None:
+    for name in "abcdefgh":
+        services.ensure_program(services.ensure_assignment(device, name, 1), 3)
+    for path in (f"/edev/{device.pk}/derp", f"/edev/{device.pk}/der/1/derp"):
+        found = tree(f"{path}?l=99")
+        rows = [(int(row.findtext("{*}primacy")), row.findtext("{*}mRID")) for row in found]
+        by_mrid = sorted(rows, key=lambda row: row[1], reverse=True)
+        assert rows == sorted(by_mrid, key=lambda row: row[0]) and len({row[1] for row in rows if row[0] == 3}) >= 8

@@ -35,15 +35,16 @@ MODES = st.fixed_dictionaries(
 @given(
     modes=MODES, start=st.integers(0, 10_000), duration=st.integers(1, 5_000), creation=st.integers(0, 10_000),
     cancelled=st.none() | st.integers(0, 15_000), superseded=st.none() | st.integers(0, 15_000),
-    randomize=st.none() | st.integers(-3600, 3600), now=st.integers(0, 16_000), profile=st.sampled_from(xml.PROFILES),
+    randomize=st.tuples(*[st.none() | st.integers(-3600, 3600)] * 2), now=st.integers(0, 16_000),
+    profile=st.sampled_from(xml.PROFILES),
 )  # fmt: skip
 def test_a_templated_control_is_what_the_writer_writes(
     modes, start, duration, creation, cancelled, superseded, randomize, now, profile
 ) -> None:
-    times = Times(start, duration, creation, cancelled, superseded, randomize is not None)
+    times = Times(start, duration, creation, cancelled, superseded, randomize != (None, None))
     row = SimpleNamespace(
         pk=5, mrid="AB" * 16, start=start, duration=duration, creation=creation, superseded=superseded, modes=modes,
-        randomize_start=randomize, device_id=1, program_id=2, times=times,
+        randomize_start=randomize[0], randomize_duration=randomize[1], device_id=1, program_id=2, times=times,
     )  # fmt: skip
     words = None
     if not profile.csipaus:
@@ -52,7 +53,7 @@ def test_a_templated_control_is_what_the_writer_writes(
         def words(held: dict) -> dict:
             return resources.plain(held, 60_000.0)
 
-    values = (5, row.mrid, start, duration, creation, cancelled, superseded, randomize, json.dumps(modes))
+    values = (5, row.mrid, start, duration, creation, cancelled, superseded, *randomize, json.dumps(modes))
     root = f"{profile.prefix}/edev/1"
     made = fragments.control(values, f"{root}/derp/2/derc", f"{root}/rsps/1/rsp", now, profile, words)
     assert made == xml.write("DERControl", resources.control(row, now), profile)

@@ -21,8 +21,10 @@ def control(row: tuple[Any, ...], root: str, reply: str, now: int, profile: Prof
     `root`: the list that it stands in, with the profile's mount. `words`: how a profile says the modes, or None for as they
     are. Values are the server's own numbers and hexadecimal digits: nothing in them needs escaping.
     """
-    number, mrid, start, duration, creation, cancelled, superseded, randomize, modes = row
-    state, since = events.status(Times(start, duration, creation, cancelled, superseded, randomize is not None), now)
+    number, mrid, start, duration, creation, cancelled, superseded, begins, lasts, modes = row
+    state, since = events.status(
+        Times(start, duration, creation, cancelled, superseded, begins is not None or lasts is not None), now
+    )
     if words is None:
         inner = _base(modes, profile)
     else:
@@ -32,7 +34,8 @@ def control(row: tuple[Any, ...], root: str, reply: str, now: int, profile: Prof
         f"<creationTime>{creation}</creationTime><EventStatus><currentStatus>{state}</currentStatus>"
         f"<dateTime>{since}</dateTime><potentiallySuperseded>{'false' if superseded is None else 'true'}"
         f"</potentiallySuperseded></EventStatus><interval><duration>{duration}</duration><start>{start}</start></interval>"
-        f"{'' if randomize is None else f'<randomizeStart>{randomize}</randomizeStart>'}{inner}</DERControl>"
+        f"{'' if lasts is None else f'<randomizeDuration>{lasts}</randomizeDuration>'}"
+        f"{'' if begins is None else f'<randomizeStart>{begins}</randomizeStart>'}{inner}</DERControl>"
     )
 
 

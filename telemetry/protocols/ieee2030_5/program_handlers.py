@@ -69,16 +69,23 @@ def programs(request: Request, client: Client, number: str, which: str = "") -> 
     rows = device.programs.all()
     if which:
         rows = only(device.assignments.filter(pk=int(which))).programs.all()
-    rows = _counted_programs(rows, device, request.seconds).order_by("primacy", "id")
-    return listing(request, client, "DERProgramList", href, rows, _shown_program, subscribable=True)
+    held = _in_order(_counted_programs(rows, device, request.seconds))
+    return listing(request, client, "DERProgramList", href, held, _shown_program, subscribable=True)
+
+
+def _in_order(rows: QuerySet[Program]) -> list[Program]:
+    """Return programs by primacy, then by mRID downwards: the order of the list. A device has a score of them at most."""
+    pen = settings.UTILITY_PEN
+    newest = sorted(rows, key=lambda row: codec.mrid_of("derp", row.pk, pen), reverse=True)
+    return sorted(newest, key=lambda row: row.primacy)
 
 
 @route("/edev/#/der/1/derp", "GET")
 def associated(request: Request, client: Client, number: str) -> Answer:
     """AssociatedDERProgramList: one DER a device, so all its programs."""
     device = client.device(number, own=False)
-    rows = _counted_programs(device.programs.all(), device, request.seconds).order_by("primacy", "id")
-    return listing(request, client, "DERProgramList", f"/edev/{device.pk}/der/1/derp", rows, _shown_program)
+    held = _in_order(_counted_programs(device.programs.all(), device, request.seconds))
+    return listing(request, client, "DERProgramList", f"/edev/{device.pk}/der/1/derp", held, _shown_program)
 
 
 def _counted_programs(rows: QuerySet[Program], device: EndDevice, now: int) -> QuerySet[Program]:

@@ -145,6 +145,7 @@ def control(row: Control, now: int) -> dict[str, Any]:
         "subscribable": 0, "mRID": row.mrid, "creationTime": row.creation,
         "EventStatus": {"currentStatus": state, "dateTime": since, "potentiallySuperseded": row.superseded is not None},
         "interval": {"duration": row.duration, "start": row.start}, "randomizeStart": row.randomize_start,
+        "randomizeDuration": row.randomize_duration,
         "DERControlBase": base(row.modes),
     }  # fmt: skip
 

@@ -177,5 +177,6 @@ def _control(device: EndDevice, body: dict[str, Any], primacy: int, now: int) ->
     services.create_control(
         program, modes, start=start, duration=int(body.get("duration_seconds") or DEFAULT_S), now=now,
         pen=settings.UTILITY_PEN, randomize_start=body.get("randomizeStart_seconds"),
+        randomize_duration=body.get("randomizeDuration_seconds"),
     )  # fmt: skip
     return [f"/edev/{device.pk}/derp/{program.pk}/derc"]
