@@ -396,13 +396,3 @@ def test_numbers_beyond_all_measure_are_refused_or_silence(device: EndDevice) ->
     clock = VirtualClock(datetime.fromtimestamp(NOW, UTC))
     with pytest.raises(RemoteError, match="no site draws"):
         async_to_sync(UtilitySite("depot", Limit(1, 1), clock, pen=1).read)()
-
-
-def test_programs_stand_by_primacy_and_then_by_mrid_downwards(device: EndDevice) -> None:
-    for name in "abcdefgh":
-        services.ensure_program(services.ensure_assignment(device, name, 1), 3)
-    for path in (f"/edev/{device.pk}/derp", f"/edev/{device.pk}/der/1/derp"):
-        found = tree(f"{path}?l=99")
-        rows = [(int(row.findtext("{*}primacy")), row.findtext("{*}mRID")) for row in found]
-        by_mrid = sorted(rows, key=lambda row: row[1], reverse=True)
-        assert rows == sorted(by_mrid, key=lambda row: row[0]) and len({row[1] for row in rows if row[0] == 3}) >= 8

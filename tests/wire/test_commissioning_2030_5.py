@@ -141,6 +141,7 @@ class Site:
             listener.should_exit = True
             with suppress(asyncio.CancelledError):
                 await serving
+            await app.leave()
         return {verdict.name: verdict for verdict in verdicts}, bench
 
     def seconds(self) -> int:

@@ -196,6 +196,14 @@ def test_methods_heads_and_pages(served: Served, walk: dict[str, str]) -> None:
     assert _text(served.tree(walk["rg"]), "pIN") == "111115"
 
 
+def test_what_is_packed_too_long_or_too_deep_is_refused_before_it_is_read(served: Served) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    assert served.ask("POST", "/mup", "x", headers=packed)[0] == 415
+    assert served.ask("POST", "/mup", "x" * (xml.LARGEST_BODY + 1))[0] == 413
+    assert served.ask("POST", "/mup", "<MirrorUsagePoint>" * 10_000)[0] == 400
+    assert served.ask("GET", "/dcap")[0] == 200
+
+
 def test_plain_csip_and_the_newer_csip_aus(served: Served, walk: dict[str, str]) -> None:
     plain = served.ask("GET", "/us" + walk["derc"])[2]
     assert b"csipaus" not in plain and b"ImpLimW" not in plain and b"<opModMaxLimW>0<" in plain  # its rating is not known

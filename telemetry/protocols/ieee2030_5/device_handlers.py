@@ -98,8 +98,11 @@ def forget(request: Request, client: Client, number: str) -> Answer:
     """Remove a device, where registration is in-band."""
     if not settings.UTILITY_IN_BAND:
         raise PermissionError
-    client.device(number, own=False).delete()
-    return Answer(204, touched=("/edev",))
+    device = client.device(number, own=False)
+    below = WireSubscription.objects.filter(resource__startswith=f"/edev/{device.pk}/").values_list("resource", flat=True)
+    touched = ("/edev", *below)
+    device.delete()
+    return Answer(204, touched=touched)
 
 
 @route("/edev/#/rg", "GET")

@@ -27,6 +27,8 @@ AT_ONCE = 20
 """Lanes that are sent at the same time: so many hosts may be slow before others wait for them."""
 IN_A_LANE = 50
 CLAIM_S = 30
+STATUS_OF = {200: 0, 404: 4}
+"""What the owner would be answered → Notification.status: as it is, or deleted (2030.5 NotificationStatus)."""
 Lane = list[WireNotification]
 
 
@@ -37,16 +39,20 @@ def enqueue(touched: Iterable[str], now: int) -> int:
 
 
 def tell(row: WireSubscription, now: int) -> WireNotification | None:
-    """Write a notification of a subscription's resource as it is now; None when its owner may not see it any more."""
+    """Write a notification of a subscription's resource as it is now, or that it is deleted.
+
+    None when its owner may not come in any more.
+    """
     profile = next(item for item in xml.PROFILES if item.name == row.profile)
     look = Request(
         "GET", profile.prefix + row.resource, row.owner.lfdi, datetime.fromtimestamp(now, UTC), f"s=0&l={row.limit}"
     )
     answer = handle(look)
-    if answer.status != 200:
+    if answer.status not in STATUS_OF:
         return None
-    value = {"subscribedResource": row.resource, "status": 0, "subscriptionURI": f"/edev/{row.owner_id}/sub/{row.pk}"}
-    body = xml.notification(value, answer.body, profile)
+    status, place = STATUS_OF[answer.status], f"/edev/{row.owner_id}/sub/{row.pk}"
+    value = {"subscribedResource": row.resource, "status": status, "subscriptionURI": place}
+    body = xml.notification(value, "" if status else answer.body, profile)
     return WireNotification.objects.create(subscription=row, body=body, created=now, due=now)
 
 

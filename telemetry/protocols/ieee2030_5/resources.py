@@ -33,6 +33,11 @@ OTHER_MODES = frozenset(
     {"opModConnect", "opModEnergize", "opModFixedW", "opModMaxLimW", "rampTms", "opModFixedPFInjectW",
      "opModFixedPFAbsorbW", "opModFixedVar", "opModFreqDroop"}
 )  # fmt: skip
+DEFAULT_SETTINGS = (
+    "setGradW", "setSoftGradW", "setESDelay", "setESHighFreq", "setESHighVolt", "setESLowFreq", "setESLowVolt",
+    "setESRampTms", "setESRandomDelay",
+)  # fmt: skip
+"""What a default control carries beside its modes: ramps, and when to enter service (IEEE 1547)."""
 SUBSCRIBABLE = 1
 
 
@@ -132,8 +137,7 @@ def default_control(row: Program, pen: int) -> dict[str, Any]:
     return {
         "href": f"/edev/{row.device_id}/derp/{row.pk}/dderc", "subscribable": SUBSCRIBABLE,
         "mRID": codec.mrid_of("dderc", row.pk, pen), "DERControlBase": base(row.default),
-        "setGradW": row.default.get("setGradW"),
-    }  # fmt: skip
+    } | {name: row.default.get(name) for name in DEFAULT_SETTINGS}  # fmt: skip
 
 
 def control(row: Control, now: int) -> dict[str, Any]:

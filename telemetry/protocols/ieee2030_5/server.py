@@ -198,12 +198,16 @@ class UtilityApp:
         await receive()
         for task in self._tasks:
             task.cancel()
+        await self.leave()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def leave(self) -> None:
+        """End the threads; each gives its connection of the database back."""
         all_here = threading.Barrier(THREADS)
         leaving = [asyncio.get_running_loop().run_in_executor(self._pool, _leave, all_here) for _ in range(THREADS)]
         await asyncio.wait(leaving, timeout=2 * LEAVE_S)
         self._pool.shutdown(wait=False)
         self._senders.shutdown(wait=False, cancel_futures=True)
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _deliver(self) -> None:
         """Send what waits, for ever; a broken database makes it wait, nothing makes it end."""

@@ -73,7 +73,9 @@ def document(kind: str, value: dict[str, Any], profile: Profile = CSIP_AUS_12) -
 
 
 def notification(value: dict[str, Any], resource: str, profile: Profile) -> str:
-    """Return a Notification that carries a document of ours as its Resource, named by xsi:type."""
+    """Return a Notification that carries a document of ours as its Resource, named by xsi:type; or without one."""
+    if not resource:
+        return document("Notification", value, profile)
     root = resource
     kind = re.split(r"[ />]", root[1:], maxsplit=1)[0]
     head, _, rest = root.partition(">")
