@@ -14,21 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from derms.errors import NotConverged
+from derms.grid.bystanders import BYSTANDER
 from derms.grid.fast import HourState
 from derms.grid.hosting import Watch
 from derms.grid.network import FloatArray
-from derms.grid.sharing_corners import INSIDE, Corners, Rows
+from derms.grid.sharing_corners import HOLDS, INSIDE, Corners, Rows
 from derms.grid.sharing_feeder import SharedFeeder
 from derms.grid.sharing_rules import Demand, Division, divide
 from derms.grid.sharing_sites import Sites
 
 MOST_TURNS = 24
 SETTLED = 2e-3
-"""A rule has settled when no limit moves by more than this part of itself, or two points in turn
-hold and their sums agree so closely."""
+"""A rule has settled when its answer and the point that holds differ by no more than this part of all."""
+CALM, STEADY, RESTS = 1.02, 1e-2, 0.02
+"""A rule is calm when it gives no more than `CALM` of a point that holds, and two such in turn agree within `STEADY`; it
+rests when its answers in turn differ by no more than `RESTS`."""
 MOST_PROBES = 4
 BEYOND_FIRST = 1.5
 BISECTIONS = 14
+STRIDE, FIRST_STRIDE = 1.0, 0.02
+"""A site grows in a turn by at most so much of itself, and so much of its cap: beyond, nothing is known."""
+MOST_TRIMS, MOST_TRIMMED = 3, 0.003
+"""A point that breaks a constraint by less than this is brought inside by trimming the sites on that row."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Shared:
     `price`: shadow price of what binds, watts in all for a limit wider by all of itself (its rating, its nominal
     voltage), to first order. `violation`: the largest relative one left, all at their limits or in a corner;
     `corners` looked at, beside all at their limits, and whether one made the limits shrink.
-    `scaled`: the loop did not end and the answer was scaled to hold; `bound_w`: what the rule gives on the last rows;
-    for the maximum total see `sharing_most`. `bound_kind`: what sort of bound that is.
+    `scaled`: the loop did not end, and the answer is the best point that held or was scaled to hold; `bound_w`: what the
+    rule gives on the last rows; for the maximum total see `sharing_most`. `bound_kind`: what sort of bound that is.
     """
 
     watts: FloatArray
@@ -78,38 +85,67 @@ class Sharing:
         """Return what `run` returns, for every rule but the maximum total."""
         self.corners = Corners(self.feeder, self.demand.floor)
         floor, cap = self.demand.floor, self.demand.cap
-        watts = self._begin()
-        good, bound = floor, float(cap.sum())
-        division, rows, turns = None, None, 0
-        best, before, settled, probes = -1.0, -1.0, False, 0
+        watts, present = self._begin(), None
+        best, bound = floor, float(cap.sum())
+        rows, turns, known, probes, before, rests = None, 0, False, 0, -1.0, False
+        division: Division | None = None
         for turns in range(1, MOST_TURNS + 1):
             try:
                 rows = self.corners.rows(watts)
             except NotConverged:
                 watts = floor + 0.5 * (watts - floor)
                 continue
-            holds, total = rows.worst <= INSIDE, float(watts.sum())
-            calm = holds and abs(total - before) <= SETTLED * before
-            before = total if holds else -1.0
-            if holds and total > best:
-                best, good = total, watts
-            if holds and (settled or calm or not len(rows.codes)):
+            held = self.trimmed(watts, rows)
+            if held is not None and (not known or held.sum() > best.sum()):
+                best, known = held, True
+            present = watts if present is None or rests else 0.5 * (present + watts)
+            last = division
+            division = divide(rule, self.demand, rows.slopes, rows.room, alpha=alpha, present=present, priced=False)
+            bound = float(division.watts.sum())
+            rests = last is not None and _near(division.watts, last.watts, RESTS)
+            calm = held is not None and abs(held.sum() - before) <= STEADY * before and bound <= CALM * held.sum()
+            before = -1.0 if held is None else float(held.sum())
+            if held is not None and (calm or _near(division.watts, held, SETTLED) or not len(rows.codes)):
                 probes += 1
-                if probes > MOST_PROBES or not self.corners.probe(watts):
+                if probes > MOST_PROBES or not self.corners.probe(held):
                     break
                 # What shows only in a corner has a row now: earlier points that held do not count any more.
-                best, before, good = -1.0, -1.0, floor
-                rows = self.corners.rows(watts)
-            division = divide(rule, self.demand, rows.slopes, rows.room, alpha=alpha)
-            bound = float(division.watts.sum())
-            settled = bool((np.abs(division.watts - watts) <= 1.0 + SETTLED * division.watts).all())
-            # A rule that jumps between two answers is led towards the best point that held.
-            halve = best >= 0.0 and turns > MOST_TURNS // 2
-            watts = 0.5 * (division.watts + good) if halve else division.watts
+                known, best, watts, before = False, floor, held, -1.0
+                continue
+            stride = watts + STRIDE * (watts - floor) + FIRST_STRIDE * (cap - floor)
+            # A rule that jumps between answers is led to a point between them.
+            wanted = division.watts if rests or turns <= MOST_TURNS // 3 else 0.5 * (division.watts + watts)
+            watts = np.minimum(wanted, stride)
+        else:
+            held = None
+        watts = held if held is not None else best if known else watts
+        if rows is not None:
+            division = divide(rule, self.demand, rows.slopes, rows.room, alpha=alpha, present=present)
         found = self.answer(watts, rows, division, turns, bound)
-        if (found.scaled or found.shrunk) and good.sum() > found.watts.sum() and max(self.corners.worst(good)) <= INSIDE:
-            return replace(self.answer(good, rows, division, turns, bound), scaled=True)
-        return found
+        return replace(found, scaled=found.scaled or held is None)
+
+    def trimmed(self, watts: FloatArray, rows: Rows, most: float = MOST_TRIMMED) -> FloatArray | None:
+        """Return `watts`, less what the sites of overfull rows have too much if that is little; None if it never holds."""
+        floor = self.demand.floor
+        for _ in range(MOST_TRIMS):
+            if rows.worst <= HOLDS:
+                return watts
+            if rows.worst > most:
+                return None
+            over = rows.slopes @ watts - rows.room
+            full = np.flatnonzero(over > 0.0)
+            if not len(full):
+                return None
+            slopes = rows.slopes[full]
+            theirs = slopes >= BYSTANDER * slopes.max(axis=1)[:, None]
+            carried = (np.where(theirs, slopes, 0.0)) @ (watts - floor)
+            part = np.clip(1.0 - 1.02 * over[full] / np.maximum(carried, 1e-12), 0.0, 1.0)
+            watts = floor + np.where(theirs, part[:, None], 1.0).min(axis=0) * (watts - floor)
+            try:
+                rows = self.corners.rows(watts)
+            except NotConverged:
+                return None
+        return watts if rows.worst <= HOLDS else None
 
     def _begin(self) -> FloatArray:
         """Return a point somewhat beyond the first constraint: what breaks there is what matters."""
@@ -124,7 +160,7 @@ class Sharing:
         """Return `watts`, scaled towards the floor until they hold with their corners, and what stops each site."""
         floor, cap = self.demand.floor, self.demand.cap
         whole, corner = self.corners.worst(watts)
-        scaled, shrunk = whole > INSIDE, whole <= INSIDE < corner
+        scaled, shrunk = whole > HOLDS, whole <= HOLDS < corner
         if scaled or shrunk:
             watts = self.scaled_back(watts)
             whole, corner = self.corners.worst(watts)
@@ -151,10 +187,15 @@ class Sharing:
             if turn % 2 == 0 and np.isfinite(above):
                 middle = low + (high - low) * min(max(0.98 * -below / max(above - below, 1e-12), 0.02), 0.98)
             worst = max(self.corners.worst(floor + middle * (watts - floor)))
-            if worst <= INSIDE:
+            if worst <= HOLDS:
                 low, below = middle, min(worst, -1e-9)
                 if worst > -INSIDE:
                     break
             else:
                 high, above = middle, worst
         return floor + low * (watts - floor)
+
+
+def _near(some: FloatArray, other: FloatArray, part: float) -> bool:
+    """Say whether two points differ by no more than a part of all, and a watt a site."""
+    return bool(np.abs(some - other).sum() <= len(other) + part * other.sum())

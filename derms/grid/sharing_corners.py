@@ -18,13 +18,17 @@ from derms.grid.sharing_feeder import SharedFeeder
 
 INSIDE = 2e-5
 """Relative violation that still counts as holding: far below any meter, above the solver's own noise."""
+HOLDS = 0.0
+"""An answer exceeds no limit; rows aim a little inside (`ROOM`), above the solver's noise."""
 ROOM = 0.25 * INSIDE
-MOST_NEW_ROWS, MOST_NEAR_ROWS = 96, 24
+MOST_NEW_ROWS, MOST_NEAR_ROWS = 256, 24
 """Rows taken up in a turn: of what is broken, and of what is near."""
 FAR = 4.0
 """A constraint so many times further than near keeps the row of an earlier point."""
 MOST_CORNERS, MOST_SMALL_CORNERS, SMALL = 8, 24, 1000
 """Corners kept at once, and on a network of fewer nodes than `SMALL`."""
+REUSE = 2.0
+"""A slope serves again until the watts have moved its constraint by so many times what is near."""
 NEAR_PROBE = 0.002
 FEW_SITES = 32
 RELIEF = 1e-3
@@ -54,6 +58,8 @@ class Corner:
     excess: FloatArray = field(default_factory=lambda: np.zeros(0))
     used: bool = True
     at_floor: FloatArray | None = None
+    slopes: dict[int, tuple[FloatArray, FloatArray]] = field(default_factory=dict)
+    """By constraint: its slopes (s,), and the watts (s,) at which they were made."""
 
 
 class Corners:
@@ -83,12 +89,13 @@ class Corners:
         if self._add_corners(codes, slopes, left, watts):
             slopes, room, left = self._linear(codes, watts)
         worst = max(self._beyond(corner, corner.excess) for corner in self.corners.values())
-        self._kept |= {code: (np.maximum(slopes[k], 0.0), room[k]) for k, code in enumerate(codes.tolist())}
+        adds = np.maximum(slopes, 0.0)
+        self._kept |= {code: (adds[k], room[k]) for k, code in enumerate(codes.tolist())}
         every = sorted(self._kept)
-        return Rows(
-            np.array(every, dtype=np.int64), np.array([self._kept[code][0] for code in every]).reshape(-1, len(watts)),
-            np.array([self._kept[code][1] for code in every]), worst,
-        )  # fmt: skip
+        kept = np.empty((len(every), len(watts)))
+        for place, code in enumerate(every):
+            kept[place] = self._kept[code][0]
+        return Rows(np.array(every, dtype=np.int64), kept, np.array([self._kept[code][1] for code in every]), worst)
 
     def take_over(self, other: Corners) -> None:
         """Know also the constraints of another search on the same feeder, and its corners as far as there is room."""
@@ -105,12 +112,12 @@ class Corners:
         """Take up what is broken in a corner, and the nearest of what is near with all at their limits."""
         broken: dict[int, float] = {}
         for key, corner in self.corners.items():
-            near = self.feeder.near if key == self._all else np.full(len(corner.excess), -INSIDE)
+            near = self.feeder.near if key == self._all else np.full(len(corner.excess), -HOLDS)
             for code in self.feeder.worst_first(corner.excess, near)[:MOST_NEW_ROWS]:
                 if code not in self.active:
                     broken[code] = max(broken.get(code, -np.inf), float(corner.excess[code]))
         order = sorted(broken, key=lambda code: (-broken[code], code))
-        much = sum(value > INSIDE for value in broken.values())
+        much = sum(value > HOLDS for value in broken.values())
         self.active |= set(order[: max(MOST_NEAR_ROWS, min(much, MOST_NEW_ROWS))])
 
     def _at_hand(self) -> NDArray[np.int64]:
@@ -135,17 +142,38 @@ class Corners:
             corner.used = len(here) > 0
             if not len(here) or corner.volts is None:
                 continue
-            rows = self.feeder.rows(corner.volts, codes[here])
             at = np.where(corner.mask, watts, 0.0)
+            rows = self._slopes(corner, codes[here], at)
             slopes[here] = rows
             room[here] = -(excess[place, here] + ROOM) + rows @ at
             left[here] = np.maximum(rows, 0.0) @ watts - rows @ at
         return slopes, room, left
 
+    def _slopes(self, corner: Corner, codes: NDArray[np.int64], at: FloatArray) -> FloatArray:
+        """Return slopes (k, s) in a corner at `at` watts: the last ones where they have hardly changed since."""
+        assert corner.volts is not None
+        known, near = corner.slopes, self.feeder.near
+        found = np.zeros((len(codes), len(at)))
+        moved: dict[int, FloatArray] = {}
+        stale = []
+        for place, code in enumerate(codes.tolist()):
+            if code in known:
+                slopes, made = known[code]
+                if id(made) not in moved:
+                    moved[id(made)] = abs(at - made)
+                if abs(slopes) @ moved[id(made)] <= REUSE * near[code]:
+                    found[place] = slopes
+                    continue
+            stale.append(place)
+        if stale:
+            found[stale] = self.feeder.rows(corner.volts, codes[stale])
+            known |= {int(codes[place]): (found[place].copy(), at) for place in stale}
+        return found
+
     def _add_corners(self, codes: NDArray[np.int64], slopes: FloatArray, left: FloatArray, watts: FloatArray) -> bool:
         """Give the constraints that would be worst without their relief a corner of their own; says whether it did."""
         idle = [key for key, corner in self.corners.items() if not corner.used and key != self._all]
-        known = np.array([max(c.excess[code] for c in self.corners.values()) for code in codes.tolist()])
+        known = np.max([corner.excess[codes] for corner in self.corners.values()], axis=0)
         near = known + left > -self.feeder.near[codes]
         order = np.argsort(-(known + left), kind="stable")
         added = False

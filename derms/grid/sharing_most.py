@@ -2,7 +2,8 @@
 
 Every visited point leaves the tangents of its constraints, each in its own worst corner; all of them together bound the
 next programme, whose answer is tried on the AC network: it leaves tangents of its own, and the part of the way to it
-that holds is the next best point. The problem is not convex: the answer is the best point found that holds.
+that holds is the next best point. The problem is not convex: the answer is the best point found that holds. Very many sites
+begin at one fair point near the largest sum instead (`_many`).
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import numpy as np
 
 from derms.errors import NotConverged
 from derms.grid.network import FloatArray
-from derms.grid.sharing_corners import INSIDE, Rows
-from derms.grid.sharing_rules import Division, divide
+from derms.grid.sharing_bound import priced_bound
+from derms.grid.sharing_corners import HOLDS, INSIDE, Rows
+from derms.grid.sharing_rules import Division, divide, most_in_all
 
 if TYPE_CHECKING:
     from derms.grid.sharing import Shared, Sharing
@@ -25,11 +27,17 @@ MOST_PROGRAMMES = 14
 CLOSE = 0.002
 """The search ends when bound and best point are within this part of each other."""
 MOST_TANGENTS = 400
-MOST_ENTRIES = 400_000
-"""Rows of the quick rules' answers, times sites. Beyond, one programme takes seconds (1,000 sites on a feeder with a
-transformer each) and a control cycle has none to give: the largest quick answer stands. A count, so the same each time."""
-QUICK = STARTS[:3]
-CAPS_KIND = "the sum of what is asked: the feeder and its sites are too many for linear programmes in a cycle"
+MOST_CELLS = 1_000_000
+"""Sites times nodes. Beyond, a programme of all rows takes seconds (1,000 sites on a feeder with a transformer each) and
+a control cycle has none to give: see `_many`. A count, so the same each time."""
+LEAN = 0.25
+"""Alpha of the fair point at which the steps of many sites begin: near the largest sum, and the only one of its kind."""
+MOST_TRIMMED = 0.01
+STEPS, STRIDE, LEAST_STRIDE_W, FAILS = 6, 0.3, 1000.0, 2
+PRICED_KIND = (
+    "prices over the tangents of every constraint near its limit, in its worst corner, at the best point found; a bound "
+    "of the linear model, not of AC: it is one as far as constraints are convex in the sites' power"
+)
 BOUND_KIND = (
     "linear programme over tangents of every constraint near its limit, in its worst corner, at every point visited; "
     "a bound of the linear model, not of AC: it is one as far as constraints are convex in the sites' power"
@@ -39,11 +47,11 @@ PARTS = (1.0, 0.9, 0.7, 0.45, 0.2)
 
 def maximum_total(sharing: Sharing) -> Shared:
     """Return the best point found and, as `bound_w`, the least that any programme promised (`BOUND_KIND`)."""
-    start, turns, tangents, many = _best_start(sharing)
+    if len(sharing.demand.cap) * sharing.feeder.network.size > MOST_CELLS:
+        return _many(sharing)
+    start, turns, tangents = _best_start(sharing)
     demand, best = sharing.demand, start.watts
     bound, rows, division, stuck = float(demand.cap.sum()), None, None, 0
-    if many:
-        return replace(start, bound_w=bound, turns=turns, bound_kind=CAPS_KIND)
     for _ in range(MOST_PROGRAMMES):
         pool = tangents.rows()
         if pool is None:
@@ -69,8 +77,41 @@ def maximum_total(sharing: Sharing) -> Shared:
     return replace(found, bound_kind=BOUND_KIND)
 
 
-def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents, bool]:
-    """Return the other rules' largest answer, their turns, the tangents there, and whether these are too many."""
+def _many(sharing: Sharing) -> Shared:
+    """Return what a lean alpha-fair point becomes by programmes of few entries within a stride around the best point."""
+    demand, start = sharing.demand, sharing.loop("alpha_fair", alpha=LEAN)
+    best, turns, stride, failed = start.watts, start.turns, STRIDE, 0
+    rows = sharing.corners.rows(best)
+    for _ in range(STEPS):
+        turns += 1
+        around = replace(
+            demand, floor=np.maximum(demand.floor, best - stride * best - LEAST_STRIDE_W),
+            cap=np.minimum(demand.cap, best + stride * best + LEAST_STRIDE_W),
+        )  # fmt: skip
+        wanted = most_in_all(around, rows.slopes, rows.room, best).watts
+        try:
+            held = sharing.trimmed(wanted, sharing.corners.rows(wanted), MOST_TRIMMED)
+        except NotConverged:
+            held = None
+        more = -1.0 if held is None else float(held.sum() - best.sum())
+        failed = 0 if more > 0.1 * CLOSE * best.sum() else failed + 1
+        if held is not None and more > 0.0:
+            best = held
+        if failed >= FAILS:
+            break
+        stride = stride if not failed else 0.5 * stride
+        rows = sharing.corners.rows(best)
+    rows = sharing.corners.rows(best)
+    division = most_in_all(demand, rows.slopes, rows.room, best)
+    found = sharing.answer(best, rows, _explained(division, best, rows, demand.cap), turns, 0.0)
+    if found.watts.sum() < start.watts.sum():
+        found = replace(start, turns=turns)
+    bound = priced_bound(demand.floor, demand.cap, rows.slopes, rows.room, division.price)
+    return replace(found, bound_w=max(bound, float(found.watts.sum())), bound_kind=PRICED_KIND)
+
+
+def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents]:
+    """Return the other rules' largest answer, their turns, and the tangents there."""
     best, turns, tangents = None, 0, _Tangents()
     corners = None
     for rule in STARTS:
@@ -83,10 +124,8 @@ def _best_start(sharing: Sharing) -> tuple[Shared, int, _Tangents, bool]:
             tangents.add(corners.rows(found.watts))
         if best is None or (found.violation <= INSIDE and found.watts.sum() > best.watts.sum()):
             best = found
-        if rule == QUICK[-1] and tangents.entries > MOST_ENTRIES:
-            return best, turns, tangents, True
     assert best is not None
-    return best, turns, tangents, False
+    return best, turns, tangents
 
 
 def _towards(sharing: Sharing, best: FloatArray, wanted: FloatArray, tangents: _Tangents) -> FloatArray:
@@ -98,7 +137,7 @@ def _towards(sharing: Sharing, best: FloatArray, wanted: FloatArray, tangents: _
         except NotConverged:
             continue
         tangents.add(rows)
-        if rows.worst <= INSIDE:
+        if rows.worst <= HOLDS:
             return trial
         if part == PARTS[0]:
             # What is a little too much is scaled by its worst row, and often holds at once.
@@ -122,7 +161,7 @@ def _repaired(sharing: Sharing, trial: FloatArray, rows: Rows) -> FloatArray | N
             rows = sharing.corners.rows(watts)
         except NotConverged:
             return None
-        if rows.worst <= INSIDE:
+        if rows.worst <= HOLDS:
             return watts
     return None
 
@@ -145,12 +184,9 @@ class _Tangents:
         self._room: list[float] = []
         self._codes: list[int] = []
         self._slack: list[int] = []
-        self.entries = 0
-        """Rows of all points so far, times sites."""
 
     def add(self, rows: Rows) -> None:
         """Take up a point's rows."""
-        self.entries += rows.slopes.size
         for slopes, room, code in zip(rows.slopes, rows.room.tolist(), rows.codes.tolist(), strict=True):
             self._slopes.append(slopes)
             self._room.append(room)

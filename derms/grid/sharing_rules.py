@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from derms.errors import InputError
 from derms.grid.alpha_fair import alpha_fair
+from derms.grid.bystanders import without_bystanders
 from derms.grid.network import FloatArray
 
 RULES = ("equal", "pro_rata_capacity", "pro_rata_need", "last_in_first_off", "maximum_total", "alpha_fair")
 NOTHING_BINDS = -1
-BYSTANDER = 0.02
 NOTHING = 1e-5
 """What a site does to a row below this part of the row's largest entry is left out of a linear programme."""
 
@@ -45,59 +45,53 @@ class Division:
     price: FloatArray
 
 
-def divide(rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alpha: float = 1.0) -> Division:
-    """Divide by a rule; raises InputError for an unknown one, or for an alpha outside 0.1..10."""
+def divide(
+    rule: str, demand: Demand, rows: FloatArray, room: FloatArray, *, alpha: float = 1.0,
+    present: FloatArray | None = None, priced: bool = True,
+) -> Division:  # fmt: skip
+    """Divide by a rule; `present`: the watts (s,) at which the rows were made; `priced`: shadow prices are wanted.
+
+    Raises InputError for an unknown rule, or for an alpha outside 0.1..10.
+    """
     if rule not in RULES:
         raise InputError(f"unknown sharing rule {rule!r}", where="rule", remedy=", ".join(RULES))
     if rule == "maximum_total":
-        return _most(demand, rows, room)
-    rows, room = _without_bystanders(demand, rows, room)
+        return most_in_all(demand, rows, room, present)
+    even = rule not in ("last_in_first_off", "alpha_fair")
+    whole = len(rows)
+    rows, room, origin = without_bystanders(demand.floor, demand.cap, rows, room, present, at_caps=even)
     if rule == "equal":
-        return _fill(demand, np.ones(len(demand.cap)), rows, room, level=True)
-    if rule == "pro_rata_capacity":
-        return _fill(demand, demand.cap - demand.floor, rows, room, level=False)
-    if rule == "pro_rata_need":
-        return _fill(demand, np.maximum(demand.need, 1e-3), rows, room, level=False)
-    if rule == "last_in_first_off":
-        return _in_order(demand, rows, room)
-    watts, price, shadow = alpha_fair(demand.floor, demand.cap, rows, room, alpha)
-    return Division(watts, _tightest(watts, demand, rows, price), shadow)
+        found = _fill(demand, np.ones(len(demand.cap)), rows, room, level=True, priced=priced)
+    elif rule == "pro_rata_capacity":
+        found = _fill(demand, demand.cap - demand.floor, rows, room, level=False, priced=priced)
+    elif rule == "pro_rata_need":
+        found = _fill(demand, np.maximum(demand.need, 1e-3), rows, room, level=False, priced=priced)
+    elif rule == "last_in_first_off":
+        found = _in_order(demand, rows, room, priced=priced)
+    else:
+        watts, price, shadow = alpha_fair(demand.floor, demand.cap, rows, room, alpha, present, priced=priced)
+        row = _tightest(watts, demand, rows, price) if priced else np.full(len(watts), NOTHING_BINDS)
+        found = Division(watts, row, shadow)
+    return _of_whole(found, origin, whole)
 
 
-def _without_bystanders(demand: Demand, rows: FloatArray, room: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Take sites that hardly touch a row out of it, with what they would use at their caps: it must not stop them.
-
-    A site counts as a bystander below 2 % of the row's largest sensitivity, as long as all of them use at most half
-    the room.
-    """
-    if not len(rows):
-        return rows, room
-    cleared, left = rows.copy(), room.copy()
-    _clear_bystanders(cleared, left, demand.floor, demand.cap)
-    return cleared, left
+def _of_whole(found: Division, origin: NDArray[np.int64], count: int) -> Division:
+    """Return a division by `count` rows: what stops a site is the row that its row is of, and prices add up."""
+    price = np.zeros(count)
+    np.add.at(price, origin, found.price)
+    row = found.row if not count else np.where(found.row >= 0, origin[found.row], NOTHING_BINDS)
+    return Division(found.watts, row, price)
 
 
-@njit(cache=True)
-def _clear_bystanders(rows, room, floor, cap):  # type: ignore[no-untyped-def]
-    for r in range(rows.shape[0]):
-        most, carried = 0.0, 0.0
-        for i in range(rows.shape[1]):
-            most = max(most, rows[r, i])
-            carried += rows[r, i] * floor[i]
-        used = 0.0
-        for i in range(rows.shape[1]):
-            if rows[r, i] < BYSTANDER * most:
-                used += rows[r, i] * cap[i]
-        if used <= 0.5 * max(room[r] - carried, 0.0):
-            for i in range(rows.shape[1]):
-                if rows[r, i] < BYSTANDER * most:
-                    rows[r, i] = 0.0
-            room[r] -= used
-
-
-def _fill(demand: Demand, weight: FloatArray, rows: FloatArray, room: FloatArray, *, level: bool) -> Division:
+def _fill(
+    demand: Demand, weight: FloatArray, rows: FloatArray, room: FloatArray, *, level: bool, priced: bool
+) -> Division:  # fmt: skip
     """Raise all together (by `weight`, or to one `level` of watts) until a row is full: its sites stay, others go on."""
-    watts, stopped, full_at = _fill_kernel(demand.floor, demand.cap, weight, np.ascontiguousarray(rows.T), room, level)
+    watts, stopped, full_at = _fill_kernel(
+        demand.floor, demand.cap, weight, (rows, np.ascontiguousarray(rows.T)), room, level
+    )
+    if not priced:
+        return Division(watts, stopped, np.zeros(len(rows)))
     # Who was stopped before it moved stays where it is, whatever the row's room.
     moved = np.where(watts > demand.floor, weight, 0.0)
     full = np.flatnonzero(np.isfinite(full_at))
@@ -122,8 +116,9 @@ def _shadow_prices(rows: FloatArray, stopped: NDArray[np.int64], speed: FloatArr
 
 
 @njit(cache=True)
-def _fill_kernel(floor, cap, weight, by_site, room, level):  # type: ignore[no-untyped-def]
-    """`by_site` (s, r): a site's column lies together; the rows' flow is kept up to date site by site."""
+def _fill_kernel(floor, cap, weight, both, room, level):  # type: ignore[no-untyped-def]
+    """`both`: (r, s) and (s, r), so that a row and a site's column each lie together; the rows' flow is kept up to date."""
+    rows, by_site = both
     sites, count = by_site.shape
     x, stopped = floor.copy(), np.full(sites, -1, dtype=np.int64)
     left = room.copy()
@@ -170,7 +165,7 @@ def _fill_kernel(floor, cap, weight, by_site, room, level):  # type: ignore[no-u
             full_at[what] = at
             full[what] = True
         for i in range(sites):
-            if moving[i] and ((what >= 0 and by_site[i, what] > 0.0) or end[i] <= at):
+            if moving[i] and ((what >= 0 and rows[what, i] > 0.0) or end[i] <= at):
                 moving[i] = False
                 if end[i] <= at:
                     x[i] = cap[i]
@@ -179,48 +174,70 @@ def _fill_kernel(floor, cap, weight, by_site, room, level):  # type: ignore[no-u
                 flow -= by_site[i] * weight[i]
 
 
-def _in_order(demand: Demand, rows: FloatArray, room: FloatArray) -> Division:
+def _in_order(demand: Demand, rows: FloatArray, room: FloatArray, *, priced: bool) -> Division:
     """Give to the first in all it may have, then to the next: the last in is the first off."""
-    x = demand.floor.copy()
-    stopped = np.full(len(x), NOTHING_BINDS, dtype=np.int64)
-    left, speed, order = room - rows @ x, np.zeros(len(x)), []
-    by_site = np.ascontiguousarray(rows.T)
-    for site in np.argsort(demand.rank, kind="stable"):
-        column = by_site[site]
-        more = demand.cap[site] - x[site]
-        uses = column > 0.0
-        if uses.any():
-            reach = np.where(uses, np.maximum(left, 0.0) / np.where(uses, column, 1.0), np.inf)
-            place = int(reach.argmin())
-            if reach[place] < more:
-                more, stopped[site] = float(reach[place]), place
-                if more > 0.0:
-                    speed[site] = 1.0
-                    order.append(place)
-        x[site] += more
-        left -= column * more
-    return Division(x, stopped, _shadow_prices(rows, stopped, speed, np.array(order, dtype=np.int64)))
+    order = np.argsort(demand.rank, kind="stable")
+    watts, stopped, speed, filled, count = _order_kernel(
+        demand.floor, demand.cap, np.ascontiguousarray(rows.T), room, order
+    )
+    if not priced:
+        return Division(watts, stopped, np.zeros(len(rows)))
+    return Division(watts, stopped, _shadow_prices(rows, stopped, speed, filled[:count]))
 
 
-def _most(demand: Demand, rows: FloatArray, room: FloatArray) -> Division:
-    """Maximise the sum: a linear programme (HiGHS)."""
+@njit(cache=True)
+def _order_kernel(floor, cap, by_site, room, order):  # type: ignore[no-untyped-def]
+    sites, count = by_site.shape
+    x, left = floor.copy(), room.copy()
+    stopped, speed = np.full(sites, -1, dtype=np.int64), np.zeros(sites)
+    filled, full = np.zeros(sites, dtype=np.int64), 0
+    for i in range(sites):
+        if x[i] != 0.0:
+            left -= by_site[i] * x[i]
+    for i in order:
+        more = cap[i] - x[i]
+        for r in range(count):
+            if by_site[i, r] > 0.0 and max(left[r], 0.0) < more * by_site[i, r]:
+                more, stopped[i] = max(left[r], 0.0) / by_site[i, r], r
+        if more > 0.0:
+            if stopped[i] >= 0:
+                speed[i], filled[full] = 1.0, stopped[i]
+                full += 1
+            x[i] += more
+            left -= by_site[i] * more
+            if stopped[i] >= 0:
+                left[stopped[i]] = 0.0
+    return x, stopped, speed, filled, full
+
+
+def most_in_all(demand: Demand, rows: FloatArray, room: FloatArray, present: FloatArray | None = None) -> Division:
+    """Maximise the sum by a linear programme (HiGHS).
+
+    With `present`, bystanders leave the rows at what they use there: a programme so sparse takes a hundredth of the
+    time, but its sum is no bound (see `sharing_bound`).
+    """
     from scipy import sparse
     from scipy.optimize import linprog
 
-    bounds = np.stack([demand.floor, demand.cap], axis=1)
-    most = np.maximum(room, rows @ demand.floor)
-    live = np.flatnonzero(rows @ demand.cap > most)
-    scale = np.maximum(rows[live].max(axis=1, initial=0.0), 1e-30)
-    scaled = rows[live] / scale[:, None]
+    floor, cap = demand.floor, demand.cap
+    bounds = np.stack([floor, cap], axis=1)
+    room = np.maximum(room, rows @ floor)
+    used, left, origin = rows, room, np.arange(len(room))
+    if present is not None:
+        used, left, origin = without_bystanders(floor, cap, rows, room, present, at_caps=False)
+        left = np.maximum(left, used @ floor)
+    live = np.flatnonzero(used @ cap > left)
+    scale = np.maximum(used[live].max(axis=1, initial=0.0), 1e-30)
+    scaled = used[live] / scale[:, None]
     scaled[scaled < NOTHING] = 0.0
     answer = linprog(
-        -np.ones(len(demand.cap)), A_ub=sparse.csr_matrix(scaled), b_ub=most[live] / scale, bounds=bounds, method="highs",
-    )  # fmt: skip
+        -np.ones(len(cap)), A_ub=sparse.csr_matrix(scaled), b_ub=left[live] / scale, bounds=bounds, method="highs"
+    )
     price = np.zeros(len(room))
     if answer.x is None:
-        return Division(demand.floor.copy(), np.full(len(demand.cap), NOTHING_BINDS), price)
-    x = np.clip(answer.x, demand.floor, demand.cap)
-    price[live] = -answer.ineqlin.marginals / scale
+        return Division(floor.copy(), np.full(len(cap), NOTHING_BINDS), price)
+    x = np.clip(answer.x, floor, cap)
+    np.add.at(price, origin[live], np.maximum(-answer.ineqlin.marginals, 0.0) / scale)
     return Division(x, _tightest(x, demand, rows, price), price)
 
 
