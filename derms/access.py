@@ -70,7 +70,6 @@ def _page(who: Who) -> Access:
 
 FOREIGN: dict[str, Access] = {
     "schema": Access({"GET": PUBLIC}),
-    "api-docs": Access({"GET": PUBLIC}),
     "login": _page(PUBLIC),
     "logout": _page(PUBLIC),
     "oauth-token": Access({"POST": PUBLIC}),

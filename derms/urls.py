@@ -1,12 +1,10 @@
 """Where each page and call lives: one line a room."""
 
 from allauth.idp.oidc import views as oauth
-from csp.decorators import csp_update
 from django.urls import include, path
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularAPIView
 
-# Swagger UI, served from our own files, sets styles on its elements: allowed on this one page only.
-api_page = csp_update({"style-src": ["'unsafe-inline'"]})(SpectacularSwaggerSplitView.as_view(url_name="schema"))
+from derms import api_reference
 
 urlpatterns = [
     path("", include("interconnection.urls")),
@@ -20,5 +18,5 @@ urlpatterns = [
     path("api/v1/", include("interconnection.api.urls")),
     path("api/v1/", include("telemetry.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
-    path("api/v1/docs/", api_page, name="api-docs"),
+    path("api/v1/docs/", api_reference.page, name="api-docs"),
 ]

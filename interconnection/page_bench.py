@@ -23,7 +23,7 @@ from interconnection.models import Application, Feeder, Offer, Study
 PLAIN = (
     "queue", "studies", "feeders", "search", "reports", "baseline-ledger", "compare-studies", "new-application", "my-sites",
     "rule-packs", "engine-health", "operations", "alarms", "alarm-journal", "orders", "devices", "subscriptions",
-    "evidence-list", "audit", "curtailment-report", "tokens", "webhooks", "manual",
+    "evidence-list", "audit", "curtailment-report", "tokens", "webhooks", "manual", "api-docs",
 )  # fmt: skip
 
 

@@ -33,13 +33,20 @@ def bulk(request: HttpRequest) -> HttpResponse:
     chosen = [int(text) for text in request.POST.getlist("application")[:PAGE_SIZE] if text.isascii() and text.isdigit()]
     rows = queries.applications(request.user).filter(pk__in=[number for number in chosen if number < 2**31]).order_by("pk")
     with told(request):
-        found = bulk_services.act(rows, request.POST.get("what", ""), actor=str(request.user))
+        what = request.POST.get("what", "")
+        found = bulk_services.act(rows, what, actor=str(request.user))
         taken = [item for item in found if not item.refusal]
         if taken:
-            messages.success(request, f"{len(taken)} queued: the studies' page shows how far they are.")
+            where = "each shows its screens once they have run"
+            if what != "screen":
+                where = "the studies' page shows how far they are"
+            messages.success(request, f"{len(taken)} queued: {where}.")
+        refused: dict[str, list[str]] = {}
         for item in found:
             if item.refusal:
-                messages.warning(request, f"{item.application.reference} is left as it is: {item.refusal}")
+                refused.setdefault(item.refusal, []).append(item.application.reference)
+        for why, references in refused.items():
+            messages.warning(request, f"Left as it is: {', '.join(references)}. {why}")
         if not found:
             messages.warning(request, "Nothing was chosen.")
     query = QueryDict(request.POST.get("back", "")[:500]).urlencode()

@@ -62,6 +62,10 @@ fold?.addEventListener("click", () => {
   folded(yes);
   if (yes) localStorage.setItem("folded", "1"); else localStorage.removeItem("folded");
 });
+// A link to a closed fold opens it.
+const unfold = () => { const there = document.getElementById(location.hash.slice(1)); if (there instanceof HTMLDetailsElement) { there.open = true; there.scrollIntoView({ behavior: "instant" }); } };
+addEventListener("load", unfold);
+addEventListener("hashchange", unfold);
 // A table in a closed fold belongs on paper too.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((fold_) => { fold_.open = true; }));
 // What scrolls must be reachable by the keyboard (WCAG 2.1.1).
