@@ -159,7 +159,7 @@ def trend(
         parts += [f'<polyline class="line {line.css}" points="{points}"/>' for points in _runs(line, x_at, y_at)]
         known = [value for _, value in line.points if value is not None]
         if known:
-            ends.append((y_at(known[-1]), f"{line.name} {known[-1]:,.0f}", line.css))
+            ends.append((y_at(known[-1]), f"{line.name} {round(known[-1]) + 0:,}", line.css))
     for y, text, css in _apart(ends, 15.0, top + 4, height - bottom):
         parts.append(f'<line class="line {css}" x1="{width - right + 4}" x2="{width - right + 18}" y1="{y}" y2="{y}"/>')
         parts.append(_label(width - right + 22, y + 4, text, "start", "strong" if css == "one" else ""))
