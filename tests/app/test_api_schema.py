@@ -26,6 +26,8 @@ from interconnection.accounts import services as accounts
 from interconnection.accounts.scopes import SCOPES
 from interconnection.api import webhook_services
 from interconnection.models import Offer
+from telemetry.utility_models import WireNotification, WireSubscription
+from telemetry.utility_services import enrol
 from tests.app.conftest import person
 
 DOCUMENT = django_settings.BASE_DIR / "templates" / "docs" / "openapi.yaml"
@@ -78,7 +80,11 @@ def test_generated_calls_never_break_the_server(offered: Offer, people: dict[str
     hook, _ = webhook_services.create(caller, "https://hooks.example.org/", [])
     message = webhook_services.enqueue(hook, "test", {}, timezone.now())
     known = {"name": "ieee13", "message_number": message.pk}
-    numbers = {"applications": offered.application_id, "studies": offered.study_id, "webhooks": hook.pk}
+    device = enrol("A" * 40, now=1)
+    listens = WireSubscription.objects.create(owner=device, resource="/edev", uri="https://hooks.example/", profile="csip")
+    told = WireNotification.objects.create(subscription=listens, body="", created=1, due=1)
+    numbers = {"applications": offered.application_id, "studies": offered.study_id, "webhooks": hook.pk,
+               "devices": device.pk, "notifications": told.pk}  # fmt: skip
     count: Counter[int] = Counter()
     schema = schemathesis.openapi.from_dict(yaml.safe_load(DOCUMENT.read_text()))
     schema.app = get_wsgi_application()

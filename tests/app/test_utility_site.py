@@ -149,14 +149,14 @@ def test_notifications_wait_in_order_until_the_far_end_takes_them(monkeypatch: p
         bad = xml.document("Subscription", wanted | {"notificationURI": uri}).encode()
         assert handle(Request("POST", f"/edev/{own.pk}/sub", owner.lfdi, clock.now(), "", bad)).status == 400
     assert outbox.enqueue(["/edev"], now) == 1 and outbox.enqueue(["/edev"], now) == 1
-    monkeypatch.setattr(outbox, "send", lambda row: "503")
+    monkeypatch.setattr(outbox, "send", lambda row, line: "503")
     elapsed = 0
     while elapsed < 300:
         outbox.deliver(now + elapsed)
         elapsed += 5
     assert WireNotification.objects.filter(done=False).count() == 2
     sent: list[int] = []
-    monkeypatch.setattr(outbox, "send", lambda row: (sent.append(row.pk), "204")[1])
+    monkeypatch.setattr(outbox, "send", lambda row, line: (sent.append(row.pk), "204")[1])
     outbox.deliver(now + 400)
     assert sent == sorted(sent) and len(sent) == 2 and not WireNotification.objects.filter(done=False).exists()
     assert 'xsi:type="EndDeviceList"' in WireNotification.objects.first().body

@@ -41,7 +41,7 @@ def test_five_minutes_of_failing_webhooks_in_virtual_time_lose_nothing_and_keep_
     taken: list[tuple[str, int]] = []
     down = True
 
-    def send(row: WireNotification) -> str:
+    def send(row: WireNotification, line: outbox.Line) -> str:
         if down and not row.subscription.uri.endswith("/2"):
             return "503" if row.pk % 2 else "TimeoutError"
         taken.append((row.subscription.uri, row.pk))
@@ -74,7 +74,7 @@ def test_a_webhook_that_is_down_for_hours_is_tried_again_every_minute_for_a_day(
         owner=own, resource="/edev", uri="https://hooks.example/", limit=9, profile="csip-aus 1.2"
     )
     outbox.enqueue(["/edev"], NOW)
-    monkeypatch.setattr(outbox, "send", lambda row: "503")
+    monkeypatch.setattr(outbox, "send", lambda row, line: "503")
     for second in range(0, 4 * 3600, 30):
         outbox.deliver(NOW + second)
     row = WireNotification.objects.get()
@@ -97,7 +97,7 @@ def test_a_host_where_nobody_is_costs_one_attempt_at_a_time_and_starves_no_other
         WireNotification.objects.create(subscription=row, body="", created=NOW, due=NOW)
     tried: list[str] = []
 
-    def send(row: WireNotification) -> str:
+    def send(row: WireNotification, line: outbox.Line) -> str:
         tried.append(row.subscription.uri)
         return "TimeoutError" if "dead" in row.subscription.uri else "404" if row.subscription.uri.endswith("1") else "204"
 
@@ -148,7 +148,7 @@ def test_a_certificate_that_does_not_verify_and_an_address_that_is_none_are_fail
         own = services.enrol("A" * 40, now=NOW, role="aggregator", hosts=["127.0.0.1"])
         place = uri.format(port=server.getsockname()[1])
         row = WireSubscription.objects.create(owner=own, resource="/edev", uri=place, profile="csip")
-        outcome = outbox.send(WireNotification(subscription=row, body="x", created=NOW, due=NOW))
+        outcome = outbox.send(WireNotification(subscription=row, body="x", created=NOW, due=NOW), outbox.Line())
     assert not outbox.answered(outcome) and taken in ([], [b""]), outcome
     if "{port}" in uri:
         assert outcome == "SSLCertVerificationError"
@@ -180,6 +180,45 @@ def hook() -> Iterator[int]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server.server_address[1]
     server.shutdown()
+
+
+class Kept(BaseHTTPRequestHandler):
+    """A far end that keeps connections, counts them, and ends each after three messages without a word."""
+
+    protocol_version = "HTTP/1.1"
+    opened = 0
+    taken: list[str] = []
+
+    def setup(self) -> None:
+        Kept.opened += 1
+        super().setup()
+        self.served = 0
+
+    def do_POST(self) -> None:
+        Kept.taken.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.served += 1
+        self.send_response(204)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        self.close_connection = self.served >= 3
+
+    def log_message(self, *args: object) -> None:
+        """Stay quiet."""
+
+
+@pytest.mark.django_db
+def test_a_lane_keeps_its_connection_and_opens_another_where_the_far_end_ended_it() -> None:
+    own = services.enrol("A" * 40, now=NOW, role="aggregator", hosts=["127.0.0.1"])
+    with HTTPServer(("127.0.0.1", 0), Kept) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for number in range(10):
+            uri = f"http://127.0.0.1:{server.server_address[1]}/{number}"
+            row = WireSubscription.objects.create(owner=own, resource="/edev", uri=uri, profile="csip")
+            WireNotification.objects.create(subscription=row, body=str(number), created=NOW, due=NOW)
+        outbox.deliver(NOW)
+        server.shutdown()
+    assert Kept.taken == [str(number) for number in range(10)], "each once, in order"
+    assert Kept.opened == 4 and not WireNotification.objects.filter(done=False).exists()
 
 
 SETUP = """

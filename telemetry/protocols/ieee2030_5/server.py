@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -228,11 +228,12 @@ class UtilityApp:
         """Send a lane. Its threads wait for far ends and hold no connection of the database: those are few."""
         loop, begun = asyncio.get_running_loop(), time.monotonic()
         try:
-            for number, row in enumerate(lane):
-                outcome = await loop.run_in_executor(self._senders, outbox.send, row)
-                now = int(self._clock.now().timestamp())
-                if not await loop.run_in_executor(self._pool, outbox.settle_in, lane, number, outcome, begun, now):
-                    return
+            with closing(outbox.Line()) as line:
+                for number, row in enumerate(lane):
+                    outcome = await loop.run_in_executor(self._senders, outbox.send, row, line)
+                    now = int(self._clock.now().timestamp())
+                    if not await loop.run_in_executor(self._pool, outbox.settle_in, lane, number, outcome, begun, now):
+                        return
         except DatabaseError:  # the claim runs out, and it is sent again
             LOG.exception("the outbox could not be written")
 
