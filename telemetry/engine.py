@@ -7,6 +7,8 @@ in the twin's lock-step day, and in simulation with planted faults.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -14,14 +16,14 @@ from typing import cast
 
 from derms.agreement import Terms
 from derms.clock import Clock
-from derms.errors import HeadroomError, RemoteError
+from derms.errors import HeadroomError
 from derms.grid.envelope import Site
 from derms.limits import Limit
 from telemetry.control import orders as ordered
 from telemetry.control.compliance import Ladder, Stage
 from telemetry.control.cycle_document import StillBook, document
 from telemetry.control.decide import Decision, Target, decide
-from telemetry.control.evidence import Bundle, EvidenceKeeper
+from telemetry.control.evidence import EvidenceKeeper
 from telemetry.control.grant import Acknowledgement, Grant, Quality, Reading, Reason
 from telemetry.control.needs import NeedBook
 from telemetry.control.orders import Orders
@@ -31,11 +33,14 @@ from telemetry.control.site_book import SiteBook
 from telemetry.control.state import CycleRecord, EnvelopeAnswer, HeadReading
 from telemetry.control.telemetry_quality import NONE, STUDY, HeadWatch, SiteWatch, Verdict
 from telemetry.engine_ports import EnvelopeSolver, Leadership, Memory, OrderSource, Recorder
+from telemetry.foreign_claims import ForeignClaims
 from telemetry.protocols.ports import SitePort
 from telemetry.publisher import Publisher
+from telemetry.site_reading import read_site
 
-MOST_JUMP = 1_000_000
-"""A site that reports an epoch further above ours than this is not believed: it would use up the numbers."""
+LOG = logging.getLogger(__name__)
+YOUNG_S = 60.0
+"""A ladder judged so lately goes before what is stored of it."""
 
 
 class ControlEngine:
@@ -75,8 +80,9 @@ class ControlEngine:
         self.clock = clock
         self.cycles = 0
         self.orders = Orders()
-        self.foreign_epoch = 0
-        """The highest epoch that a site reports and that this engine did not lend: the lead must be taken above it."""
+        self._foreign = ForeignClaims()
+        self._judged_at: float | None = None
+        self._asks, self._newest_orders = itertools.count(1), 0
         self._order_source, self._memory, self._clock_offset = orders, memory, clock_offset
         self._head_watch, self._site_watch = HeadWatch(self.settings), SiteWatch(self.settings)
         self._evidence = EvidenceKeeper()
@@ -91,6 +97,11 @@ class ControlEngine:
             orders=lambda: self.orders,
         )  # fmt: skip
         self.epoch: int | None = None
+
+    @property
+    def foreign_epoch(self) -> int:
+        """The highest epoch that a site reports and that this engine did not lend: the lead must be taken above it."""
+        return self._foreign.highest
 
     async def cycle(self, head: HeadReading | None, *, hour: int) -> CycleRecord | None:
         """Run one cycle at the clock's present; return its record, or None when another engine leads or memory is away.
@@ -134,7 +145,7 @@ class ControlEngine:
             level=envelope.level if envelope is not None else "failsafe",
             clock_offset_s=offset,
             shadow=self._shadow.score(now) if self._shadow is not None else {},
-            evidence=tuple(self._collect(readings, stages, excess, now, snapshot)),
+            evidence=tuple(self._evidence.collect(self.books, readings, stages, excess, now, snapshot)),
             document=text,
         )
         self.recorder.record(record)
@@ -173,7 +184,10 @@ class ControlEngine:
             known = await self._memory.recall(self.clock.monotonic())
             if known is None:
                 return False
-            self.ladders |= {name: ladder for name, ladder in known.items() if name in self.books}
+            now = self.clock.monotonic()
+            young = self._judged_at is not None and now - self._judged_at <= YOUNG_S
+            for name in self.books.keys() & known.keys():
+                self.ladders[name] = self.ladders[name].joined(known[name], young=young)
         self.epoch = epoch
         for book in self.books.values():
             book.took_over(epoch, self.clock.monotonic())
@@ -182,7 +196,11 @@ class ControlEngine:
     async def _read_orders(self) -> None:
         if self._order_source is None:
             return
+        asked = next(self._asks)
         found = await self._order_source.read()
+        if asked < self._newest_orders:
+            return  # a question asked later was answered sooner: what this one saw may be from before an order
+        self._newest_orders = asked
         # Not readable: what was ordered last stands, and nothing is raised meanwhile.
         self.orders = found if found is not None else replace(self.orders, known=False)
         for order in self.orders.items:
@@ -196,14 +214,16 @@ class ControlEngine:
 
     async def _measure(self) -> dict[str, Reading | None]:
         names = sorted(self.books)
-        readings = dict(zip(names, await asyncio.gather(*(self._read(name) for name in names)), strict=True))
+        found = await asyncio.gather(*(read_site(name, self.ports.get(name)) for name in names))
+        readings: dict[str, Reading | None] = dict(zip(names, found, strict=True))
         now = self.clock.monotonic()
-        self.foreign_epoch = 0
+        self._foreign.begin()
         for name in names:
             book = self.books[name]
             reading = readings[name] = self._site_watch.judge(readings[name], book.terms, now)
             book.heard(reading, now)
-            self._look_for_foreign_grants(reading)
+            if self._foreign.heard(reading, self.epoch, self._publisher.sequence, now):
+                LOG.error("%s reports grants above every epoch: not believed any more, and not raised", name)
         if self._shadowing:
             self._shadow = self._shadow or ShadowRoom(self.terms, self.settings)
             self._shadow.heard(readings, now)
@@ -211,31 +231,13 @@ class ControlEngine:
             self._shadow = None
         return readings
 
-    def _look_for_foreign_grants(self, reading: Reading | None) -> None:
-        """A site that holds a grant which we did not lend: the database is an old backup, or another engine leads."""
-        if reading is None or reading.epoch is None or reading.sequence is None or self.epoch is None:
-            return
-        if (reading.epoch, reading.sequence) > (
-            self.epoch,
-            self._publisher.sequence,
-        ) and reading.epoch <= self.epoch + MOST_JUMP:
-            self.foreign_epoch = max(self.foreign_epoch, reading.epoch)
-
     @property
     def _shadowing(self) -> bool:
         return self.orders.mode == ordered.SHADOW
 
-    async def _read(self, site: str) -> Reading | None:
-        port = self.ports.get(site)
-        if port is None:
-            return None
-        try:
-            return await port.read()
-        except RemoteError:
-            return None
-
     def _comply(self, now: float) -> tuple[dict[str, Stage], dict[str, float]]:
         stages, excess = {}, {}
+        self._judged_at = now
         self._again.clear()
         for name, book in self.books.items():
             reading = book.last_reading
@@ -315,7 +317,7 @@ class ControlEngine:
             flexible=wanted,
             reserved=reserved,
             in_force=in_force,
-            controllable=fresh and self.ladders[site].stage is not Stage.LOCKED,
+            controllable=fresh and self.ladders[site].stage is not Stage.LOCKED and not self._foreign.isolated(site, now),
             v_pu=reading.voltage_pu if fresh and reading else None,
             need=self._needs[site].need(reading, wanted, now) if fresh and reading else None,
             rank=self._rank[site],
@@ -345,6 +347,8 @@ class ControlEngine:
         for name, stage in stages.items():
             if stage is Stage.LOCKED:
                 targets[name] = Target(self.books[name].terms.failsafe, Reason("compliance", name, 0.0, snapshot))
+            elif self._foreign.isolated(name, self.clock.monotonic()):
+                targets[name] = Target(self.books[name].terms.failsafe, Reason("telemetry", name, 0.0, snapshot))
         return targets
 
     def _decide(
@@ -383,18 +387,11 @@ class ControlEngine:
     async def _publish(
         self, decisions: Sequence[Decision], epoch: int
     ) -> tuple[list[Grant], list[Acknowledgement], list[str]]:
-        if self.foreign_epoch:
-            return [], [], [decision.site for decision in decisions]
-        return await self._publisher.publish(decisions, epoch, again=self._again)
-
-    def _collect(
-        self, readings: Mapping[str, Reading | None], stages: Mapping[str, Stage], excess: Mapping[str, float], now: float,
-        snapshot: str,
-    ) -> list[Bundle]:  # fmt: skip
-        bundles = []
-        for name, book in self.books.items():
-            lent = book.last_loan.grant if book.last_loan is not None else None
-            bundles += self._evidence.take(
-                name, readings.get(name), stage=stages[name], excess_w=excess[name], grant=lent, now=now, snapshot=snapshot
-            )
-        return bundles
+        if not self.foreign_epoch:
+            return await self._publisher.publish(decisions, epoch, again=self._again)
+        # Another may lead: nothing is raised and no lease goes on under this epoch; what lowers goes out as ever.
+        now = self.clock.monotonic()
+        lower = [d for d in decisions if not d.raises and d.limit != self.books[d.site].in_force(now)]
+        sent, answers, withheld = await self._publisher.publish(lower, epoch)
+        kept = {decision.site for decision in lower}
+        return sent, answers, [*withheld, *(d.site for d in decisions if d.site not in kept)]

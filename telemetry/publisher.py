@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
@@ -16,6 +17,9 @@ from telemetry.control.settings import ControlSettings
 from telemetry.control.site_book import SiteBook
 from telemetry.engine_ports import Leadership, Recorder
 from telemetry.protocols.ports import SitePort
+from telemetry.site_reading import BAD_ANSWER
+
+LOG = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -101,8 +105,14 @@ class Publisher:
             self._newest[grant.site] = grant.order
             book.sent(grant, self._clock.monotonic())
             try:
-                answer = await self._ports[grant.site].publish(grant)
+                port = self._ports.get(grant.site)
+                if port is None:
+                    raise RemoteError("its wire is not open", where=grant.site)
+                answer = await port.publish(grant)
             except RemoteError as error:
+                answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
+            except BAD_ANSWER as error:
+                LOG.exception("what %s answers to a grant cannot be read", grant.site)
                 answer = Acknowledgement(grant, Outcome.UNKNOWN, None, str(error))
             book.acknowledged(answer, self._clock.monotonic())
         return answer

@@ -19,6 +19,7 @@ from telemetry import services
 from telemetry.control.decide import Decision
 from telemetry.control.grant import Acknowledgement, Grant
 from telemetry.control.ladder_keeper import LadderKeeper
+from telemetry.control.needs import believable
 from telemetry.control.orders import Order
 from telemetry.control.state import CycleRecord
 from telemetry.database import fresh
@@ -27,6 +28,8 @@ from telemetry.engine import ControlEngine
 LOG = logging.getLogger(__name__)
 MOST_WAITING = 200
 AUDIT_S = 5.0
+CLOSE_S = 10.0
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,9 @@ class DatabaseRecorder:
 
     def __init__(self, feeder: str) -> None:
         self._feeder = feeder
-        self._waiting: queue.Queue[Item | tuple[Acknowledgement, ...] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[Item | tuple[Acknowledgement, ...]] = queue.Queue(MOST_WAITING)
         self.dropped = 0
+        self._closing = threading.Event()
         self._keeper = LadderKeeper()
         self.engine: ControlEngine | None = None
         self._thread = threading.Thread(target=self._write, name="recorder", daemon=True)
@@ -61,13 +65,16 @@ class DatabaseRecorder:
             return False
 
     def record(self, record: CycleRecord) -> None:
-        """Queue a cycle for writing; a full queue drops it and counts."""
+        """Queue a cycle for writing; a full queue drops it and counts, and what cannot be shown stops no loop."""
         assert self.engine is not None
         ladders = self._keeper.moved(self.engine.ladders, record.now, record.epoch)
         try:
             self._waiting.put_nowait(Item(datetime.now(UTC), record, board(self.engine, record), ladders))
         except queue.Full:
             self._drop(ladders)
+        except Exception:
+            self._drop(ladders)
+            LOG.exception("a cycle cannot be shown")
 
     def note(self, answers: Sequence[Acknowledgement]) -> None:
         """Queue what went out between two cycles."""
@@ -77,15 +84,22 @@ class DatabaseRecorder:
             self.dropped += 1
 
     def close(self) -> None:
-        """Write what waits and stop."""
-        self._waiting.put(None)
-        self._thread.join(10.0)
+        """Write what waits and stop, within `CLOSE_S`: a writer that hangs is left to the process's end."""
+        self._closing.set()
+        self._thread.join(CLOSE_S)
+        if self._thread.is_alive():
+            LOG.error("%d records of %s were not written before the end", self._waiting.qsize(), self._feeder)
 
     def _write(self) -> None:
-        while (item := self._waiting.get()) is not None:
+        while not (self._closing.is_set() and self._waiting.empty()):
+            try:
+                item = self._waiting.get(timeout=LOOK_S)
+            except queue.Empty:
+                continue
             try:
                 self._write_one(item)
-            except DatabaseError:
+            except Exception:
+                # Whatever a site's value or the database did: the next record, and each ladder, must still be written.
                 self._drop(item.ladders if isinstance(item, Item) else {})
                 LOG.exception("a cycle could not be recorded")
                 close_old_connections()
@@ -100,12 +114,14 @@ class DatabaseRecorder:
             services.record_outcomes(self._feeder, item)
             return
         record = item.record
-        services.record_outcomes(self._feeder, record.acknowledgements)
-        services.keep_evidence(self._feeder, record.evidence, item.at)
-        services.record_cycle(
-            self._feeder, item.at, record.snapshot, record.epoch, item.board | {"dropped": self.dropped},
-            document=record.document, ladders=item.ladders,
-        )  # fmt: skip
+        try:
+            services.record_outcomes(self._feeder, record.acknowledgements)
+            services.keep_evidence(self._feeder, record.evidence, item.at)
+        finally:  # what the next leader must know does not hang on what a site sent
+            services.record_cycle(
+                self._feeder, item.at, record.snapshot, record.epoch, item.board | {"dropped": self.dropped},
+                document=record.document, ladders=item.ladders,
+            )  # fmt: skip
 
 
 def board(engine: ControlEngine, record: CycleRecord) -> dict[str, Any]:
@@ -170,8 +186,8 @@ def _site(engine: ControlEngine, record: CycleRecord, name: str, decision: Decis
         "silent_s": round(now - reading.received) if reading else None,
         "in_failsafe": limit == book.terms.failsafe,
         "stage": record.stages[name].value,
-        "state_of_charge_percent": reading.state_of_charge_percent if reading else None,
-        "needs_kwh": [round(need.energy_wh / 1000, 1) for need in reading.needs] if reading else [],
+        "state_of_charge_percent": _finite(reading.state_of_charge_percent) if reading else None,
+        "needs_kwh": [round(need.energy_wh / 1000, 1) for need in reading.needs if believable(need)] if reading else [],
         "available_import_kw": _kilo(reading.available_import_w) if reading else None,
         "available_export_kw": _kilo(reading.available_export_w) if reading else None,
         "energy_kwh": _kilo(reading.energy_wh) if reading else None,
@@ -194,4 +210,8 @@ def _site(engine: ControlEngine, record: CycleRecord, name: str, decision: Decis
 
 
 def _kilo(value: float | None) -> float | None:
-    return None if value is None else round(value / 1000, 1)
+    return None if value is None or not math.isfinite(value) else round(value / 1000, 1)
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else value

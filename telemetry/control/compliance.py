@@ -69,6 +69,25 @@ class Ladder:
             self._reset()
             self.last_reset = order
 
+    def joined(self, stored: Ladder, *, young: bool) -> Ladder:
+        """Return what to go on with when `stored` is read back; `young`: this one was judged within the last minute.
+
+        The row may be older than this one (it could not be written), or younger (another engine led): a lock of either
+        stands, unless the other knows a later reset; a lock that is over ends by its own four hours.
+        """
+        if self.last_reset != stored.last_reset:
+            return self if self.last_reset > stored.last_reset else stored
+        if Stage.LOCKED in (self.stage, stored.stage):
+            locks = [item for item in (self, stored) if item.stage is Stage.LOCKED]
+            return max(locks, key=lambda item: item.locked_at or 0.0)
+        found = self if young else stored
+        moments = list(found.excursions)
+        for moment in (stored if found is self else self).excursions:
+            if all(abs(moment - other) >= EXCURSION_S for other in moments):  # the same one is stored a moment off
+                moments.append(moment)
+        found.excursions = sorted(moments)
+        return found
+
     def to_dict(self, now: float) -> dict[str, Any]:
         """Return plain data that another engine can go on from: ages in seconds, not moments of this machine's clock."""
         return {

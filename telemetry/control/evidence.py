@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from telemetry.control.compliance import Stage
 from telemetry.control.grant import Grant, Reading
+from telemetry.control.site_book import SiteBook
 
 BEFORE, AFTER = 30, 30
 """Samples kept on both sides of the event: five minutes each at a cycle of 10 s."""
@@ -62,6 +65,19 @@ class EvidenceKeeper:
             self._open.setdefault(site, []).append(_Open(stage.value, snapshot, now, samples, _lent(grant, now)))
         return done
 
+    def collect(
+        self, books: Mapping[str, SiteBook], readings: Mapping[str, Reading | None], stages: Mapping[str, Stage],
+        excess: Mapping[str, float], now: float, snapshot: str,
+    ) -> list[Bundle]:  # fmt: skip
+        """Take one cycle of every site; return the bundles that are complete now."""
+        bundles = []
+        for name, book in books.items():
+            lent = book.last_loan.grant if book.last_loan is not None else None
+            bundles += self.take(
+                name, readings.get(name), stage=stages[name], excess_w=excess[name], grant=lent, now=now, snapshot=snapshot
+            )
+        return bundles
+
     def close(self) -> list[Bundle]:
         """Return what is open now, incomplete as it is: the engine stops."""
         return [_bundle(site, event) for site, events in sorted(self._open.items()) for event in events]
@@ -72,8 +88,8 @@ def _sample(reading: Reading | None, excess_w: float) -> dict[str, Any]:
         return {"silent": True}
     limit = reading.limit_in_force
     return {
-        "power_w": round(reading.power_w, 1) if reading.power_w == reading.power_w else None,
-        "reactive_var": round(reading.reactive_var, 1) if reading.reactive_var == reading.reactive_var else None,
+        "power_w": round(reading.power_w, 1) if math.isfinite(reading.power_w) else None,
+        "reactive_var": round(reading.reactive_var, 1) if math.isfinite(reading.reactive_var) else None,
         "read_back": [limit.import_w, limit.export_w] if limit is not None else None,
         "in_failsafe": reading.in_failsafe,
         "epoch": reading.epoch,

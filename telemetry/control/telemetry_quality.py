@@ -179,7 +179,10 @@ class SiteWatch:
     def _plausible(self, reading: Reading, terms: Terms, now: float) -> bool:
         if not all(math.isfinite(value) for value in (reading.power_w, reading.reactive_var, reading.received)):
             return False
-        optional = (reading.voltage_pu, reading.stamp, reading.available_import_w, reading.available_export_w)
+        optional = (
+            reading.voltage_pu, reading.stamp, reading.available_import_w, reading.available_export_w,
+            reading.state_of_charge_percent, reading.energy_wh,
+        )  # fmt: skip
         if any(value is not None and not math.isfinite(value) for value in optional):
             return False
         if reading.received > now:

@@ -68,6 +68,7 @@ class Checker:
     polls: dict[tuple[str, int, str], list[float]] = field(default_factory=dict)
     silent_until: dict[tuple[str, int, str], float] = field(default_factory=dict)
     locked: dict[str, float] = field(default_factory=dict)
+    knew: set[tuple[str, int, str]] = field(default_factory=set)
     worst_over: float = 0.0
     longest_over_s: float = 0.0
 
@@ -263,6 +264,7 @@ class Checker:
                 key = f"store {process.name} {name}"
                 if ladder.stage is Stage.LOCKED:
                     self.locked.setdefault(name, self.world.now)
+                    self.knew.add((process.name, process.incarnation, name))
                     if stored or store.out or store.full or store.locked or store.slow_s:
                         self.over_since.pop(key, None)
                     elif self.world.now - self.over_since.setdefault(key, self.world.now) > 4 * CYCLE_S:
@@ -270,11 +272,13 @@ class Checker:
                     continue
                 self.over_since.pop(key, None)
                 since = self.locked.get(name)
-                if since is None or not stored:
-                    continue  # it died before it could write it down: nobody can know
+                knew = (process.name, process.incarnation, name) in self.knew
+                if since is None or not (stored or knew):
+                    continue  # whoever knew died, or could not write it down: this one cannot know
                 if self.world.now - since < RESET_S - 2 * CYCLE_S:
                     self.fail("ladder", f"{name} was locked {self.world.now - since:.0f} s ago and is {ladder.stage} again")
                 del self.locked[name]
+                self.knew = {key for key in self.knew if key[2] != name}
 
 
 def summary(violations: Sequence[Violation]) -> str:

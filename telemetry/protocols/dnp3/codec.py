@@ -5,6 +5,7 @@ Pure. A limit goes out in per mille of the rating, rounded down: what the site d
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Mapping
@@ -30,8 +31,8 @@ class Value:
 
     @property
     def good(self) -> bool:
-        """Say whether the flags vouch for the value."""
-        return bool(self.flags & ONLINE) and not self.flags & BAD_FLAGS
+        """Say whether the flags vouch for the value, and it is a number: a float variation can carry NaN and infinity."""
+        return bool(self.flags & ONLINE) and not self.flags & BAD_FLAGS and math.isfinite(self.raw)
 
 
 def limit_to_raw(limit: Limit, ratings: Limit) -> tuple[int, int]:
@@ -179,6 +180,8 @@ def _need(analogs: Mapping[int, Value], index: int) -> Value:
     value = analogs.get(index)
     if value is None:
         raise RemoteError(f"AI{index} did not come", where="DNP3", remedy="Check the site's point map.")
+    if not math.isfinite(value.raw):
+        raise RemoteError(f"AI{index} is not a number", where="DNP3")
     return value
 
 
