@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, Error, transaction
 
 from derms.clock import Clock, SystemClock
 from interconnection.audit_models import AuditEntry, AuditHead
@@ -111,17 +111,24 @@ def log_missed() -> int:
     if not path.exists():
         return 0
     taken = path.with_suffix(f".{os.getpid()}")
-    path.replace(taken)
+    try:
+        path.replace(taken)
+    except FileNotFoundError:
+        return 0  # another process of this folder took it between the two looks
+    text = taken.read_text()
     facts = []
-    for line in taken.read_text().splitlines():
-        raw = json.loads(line)
-        after = raw["after"] | {"logged_late": raw["at"]}
-        facts.append(Fact(raw["actor"], raw["action"], raw["subject"], raw["before"], after))
+    for line in text.splitlines():
+        try:
+            raw = json.loads(line)
+            after = raw["after"] | {"logged_late": raw["at"]}
+            facts.append(Fact(raw["actor"], raw["action"], raw["subject"], raw["before"], after))
+        except (ValueError, KeyError, TypeError):  # the disk filled up in the middle of it: the others are still good
+            facts.append(Fact("engine", "unreadable", "an entry that could not be logged", {}, {"text": line[:500]}))
     try:
         append_all(facts)
-    except DatabaseError:
+    except Error:
         with path.open("a") as file:
-            file.write(taken.read_text())
+            file.write(text if text.endswith("\n") else text + "\n")
         taken.unlink()
         raise
     taken.unlink()

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 from derms.agreement import Terms
 from derms.clock import SystemClock
-from derms.errors import Conflict, HeadroomError, LocalError, RemoteError
+from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.envelope import Site
 from derms.grid.switching import switched
@@ -24,7 +24,7 @@ from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection import audit
 from interconnection.models import FeederVersion
-from interconnection.queries import agreements_in_force, permitted_sites
+from interconnection.queries import agreements_in_force
 from interconnection.services.switching import hourly_ceiling, known_states
 from telemetry import certificate_services, order_services, outlook_services, queries, sharing_services
 from telemetry.control.settings import ControlSettings
@@ -32,16 +32,12 @@ from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.database import fresh
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
-from telemetry.models import SiteEndpoint
 from telemetry.progress import Progress
-from telemetry.protocols.closed_wire import ClosedWire
-from telemetry.protocols.dnp3.dialect import OURS, Dialect
 from telemetry.protocols.dnp3.master import Dnp3Pool
-from telemetry.protocols.ieee2030_5.site import UtilitySite
-from telemetry.protocols.ports import SitePort
-from telemetry.protocols.sunspec.client import SunSpecSite
 from telemetry.recorder import DatabaseRecorder
+from telemetry.site_wires import SiteWires
 from telemetry.solver import FeederEnvelopeSolver
+from telemetry.together import together
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 0.25
@@ -50,6 +46,7 @@ FACTS_S = 20.0
 WAIT_S = 2.0
 SKEW_S = 1.0
 LOOK_AHEAD_FIRST_S = 20.0
+RELEASE_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -125,13 +122,13 @@ class Session:
         self._heads = HeadClock(clock)
         self._last: CycleRecord | None = None
         self._rules: dict[str, str] = {}
-        self._places: dict[str, tuple[str, str, int]] = {}
+        self.wires = SiteWires(found.terms, clock, master)
 
     async def run(self) -> None:
         """Certify, then stand by, then lead; return when told to stop or when the facts changed."""
         text = await asyncio.to_thread(self.facts.text)
         recorder = DatabaseRecorder(self.feeder)
-        beside: list[asyncio.Task[None]] = []
+        leading: list[asyncio.Task[None]] = []
         try:
             with FeederProcess(text) as model:
                 elements = await self._certified(model)
@@ -144,15 +141,30 @@ class Session:
                 )  # fmt: skip
                 recorder.engine = self.engine
                 # The lead is taken only now: a process that compiles for minutes must not keep a ready one out.
-                works = (self._lead(), self._watch_orders(), self._watch_facts(), self._look_ahead(text))
-                beside = [asyncio.create_task(work) for work in works]
-                await self._cycles(model)
+                leading = [asyncio.create_task(self.leadership.keep(asyncio.Event()), name="lead")]
+                works = {"cycle": self._cycles(model), "orders": self._watch_orders(), "facts": self._watch_facts(),
+                         "outlook": self._look_ahead(text)}  # fmt: skip
+                beside = [asyncio.create_task(work, name=name) for name, work in works.items()]
+                await together([*leading, *beside], ends_all=beside[0], where=self.feeder)
         finally:
-            for task in beside:
-                task.cancel()
-            await self._close_wires()
-            recorder.close()  # its last rows are written under the epoch that still leads
-            await sync_to_async(fresh(self.leadership.release), thread_sensitive=False)()
+            await self._hand_over(recorder, leading)
+
+    async def _hand_over(self, recorder: DatabaseRecorder, leading: Sequence[asyncio.Task[None]]) -> None:
+        """Let go of wires, then the records, then the lead: what fails or hangs on the way keeps nobody else waiting.
+
+        The last rows are written under the epoch that still leads, so it is renewed until then and not a moment longer:
+        a renewal in its thread would take the lead again after it was given back.
+        """
+        try:
+            await self.wires.close()
+        finally:
+            try:
+                await asyncio.to_thread(recorder.close)
+            finally:
+                for task in leading:
+                    task.cancel()
+                await asyncio.gather(*leading, return_exceptions=True)
+                await asyncio.wait_for(sync_to_async(fresh(self.leadership.release), thread_sensitive=False)(), RELEASE_S)
 
     def _solver(self, model: FeederProcess, elements: Sequence[str]) -> FeederEnvelopeSolver:
         ceilings = sync_to_async(fresh(_ceilings), thread_sensitive=False) if self.facts.declared is not None else None
@@ -160,13 +172,10 @@ class Session:
         async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
             try:
                 return sites if ceilings is None else await asyncio.wait_for(ceilings(self.facts, sites, hour), WAIT_S)
-            except (DatabaseError, TimeoutError) as error:
+            except (Error, TimeoutError) as error:
                 raise LocalError("the tables of this switching state could not be read", where=self.feeder) from error
 
         return FeederEnvelopeSolver(model, elements, self.facts.criteria(), rules=lambda: self._rules, ceilings=asked)
-
-    async def _lead(self) -> None:
-        await self.leadership.keep(self._over)
 
     async def _cycles(self, model: FeederProcess) -> None:
         assert self.engine is not None
@@ -174,11 +183,11 @@ class Session:
             started = self.clock.monotonic()
             self._wake.clear()
             if self.leadership.epoch() is None:
-                await self._close_wires()
+                await self.wires.close()
                 self.progress.stand_by()
                 await self._rest(LOOK_S)
                 continue
-            await self._open_wires()
+            await self.wires.open(self.engine.ports)
             head = await self._head()
             await self._read_rules()
             record = await self.engine.cycle(head, hour=_hour(self.clock.now()))
@@ -210,7 +219,7 @@ class Session:
             try:
                 found = await sync_to_async(facts, thread_sensitive=False)(self.feeder, self.clock.now())
                 await sync_to_async(_tidy, thread_sensitive=False)(self.clock.now())
-            except (DatabaseError, Conflict):
+            except (Error, Conflict):
                 LOG.exception("what there is to control on %s could not be read", self.feeder)
                 continue
             if found is None or found.mark != self.facts.mark:
@@ -226,19 +235,19 @@ class Session:
                 last = self._last
                 if self.leadership.epoch() is None or last is None or last.envelope is None or not last.envelope.inputs:
                     continue
-                if ahead is None or not ahead.alive:
-                    ahead = await asyncio.to_thread(FeederProcess, text)
                 now, envelope = self.clock.now(), last.envelope
                 asked = {
                     "question": json.loads(envelope.inputs), "load_scale": envelope.load_scale,
                     "hours": outlook_services.hours_ahead(_hour(now)),
                 }  # fmt: skip
                 try:
+                    if ahead is None or not ahead.alive:
+                        ahead = await asyncio.to_thread(FeederProcess, text)
                     answer = await asyncio.to_thread(ahead.call, "outlook", asked, timeout_s=outlook_services.OUTLOOK_S)
                     await sync_to_async(fresh(outlook_services.keep_outlook), thread_sensitive=False)(
                         self.feeder, now, answer
                     )
-                except (HeadroomError, DatabaseError):
+                except (HeadroomError, Error, OSError):
                     LOG.exception("no outlook for %s", self.feeder)
         finally:
             if ahead is not None:
@@ -261,66 +270,10 @@ class Session:
         await work
         return elements
 
-    async def _open_wires(self) -> None:
-        """Open the wires of permitted sites that have an address; let go of those that may not be operated any more.
-
-        Only the leader talks to sites. A site without permission is at its failsafe by itself, and its wire is free for
-        the commissioning test.
-        """
-        assert self.engine is not None
-        ports, names = self.engine.ports, [item.site for item in self.facts.terms]
-        try:
-            look = sync_to_async(fresh(_permitted_places), thread_sensitive=False)
-            permitted, found = await asyncio.wait_for(look(names), WAIT_S)
-        except (DatabaseError, TimeoutError):
-            LOG.exception("where the sites' wires end could not be read: they stay as they are")
-            return
-        for name in [name for name, port in ports.items() if name not in permitted and not isinstance(port, ClosedWire)]:
-            port, ports[name] = ports[name], ClosedWire(name, ports[name].protocol)
-            await port.close()
-        for item in self.facts.terms:
-            place = found.get(item.site)
-            if item.site not in permitted or place is None:
-                continue
-            open_now = item.site in ports and not isinstance(ports[item.site], ClosedWire)
-            address = (place.protocol, place.host, place.port)
-            if open_now and self._places.get(item.site) == address:
-                continue
-            if open_now:  # the site moved: its old wire leads nowhere, or to somebody else
-                await ports.pop(item.site).close()
-            try:
-                ports[item.site] = await self._open(item, place)
-            except RemoteError:
-                LOG.exception("the wire of %s could not be opened: it is tried again in the next cycle", item.site)
-                continue
-            self._places[item.site] = address
-
-    async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:
-        protocol, host, port = place.protocol, place.host, place.port
-        if protocol == "dnp3":
-            dialect = Dialect.parse(place.device) if place.device else OURS
-            return await self.master.site(item.site, host, port, self.clock, failsafe=item.failsafe, dialect=dialect)
-        if protocol == "sunspec":
-            return SunSpecSite(item.site, host, port, item.failsafe, self.clock)
-        if protocol == "ieee2030_5":
-            utility = UtilitySite(item.site, item.failsafe, self.clock, pen=settings.UTILITY_PEN)
-            await utility.begin()
-            return utility
-        raise LocalError(f"no wire is named {protocol!r}", where=item.site)
-
-    async def _close_wires(self) -> None:
-        if self.engine is None:
-            return
-        ports = list(self.engine.ports.values())
-        self.engine.ports.clear()
-        self._places.clear()
-        for port in ports:
-            await port.close()
-
     async def _head(self) -> HeadReading | None:
         try:
             row = await asyncio.wait_for(sync_to_async(fresh(queries.head), thread_sensitive=False)(self.feeder), WAIT_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             LOG.exception("the head of %s could not be read", self.feeder)
             return None
         return None if row is None else self._heads.reading(row.at, row.power_w, row.reactive_var)
@@ -330,7 +283,7 @@ class Session:
         try:
             find = sync_to_async(fresh(sharing_services.in_force), thread_sensitive=False)
             self._rules = await asyncio.wait_for(find(self.feeder), WAIT_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             LOG.exception("the sharing rules of %s could not be read", self.feeder)
 
     def _foreign(self) -> int:
@@ -362,10 +315,6 @@ class HeadClock:
         # However young the stamp looks, it cannot be younger than when it was first seen here.
         received = min(self._seen[1], now - age) if age >= 0.0 else now - age
         return HeadReading(received, power_w, reactive_var)
-
-
-def _permitted_places(names: list[str]) -> tuple[set[str], dict[str, SiteEndpoint]]:
-    return set(permitted_sites(names)), queries.endpoints(names)
 
 
 def _ceilings(found: Facts, sites: Sequence[Site], hour: int) -> list[Site]:

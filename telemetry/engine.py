@@ -187,7 +187,7 @@ class ControlEngine:
             now = self.clock.monotonic()
             young = self._judged_at is not None and now - self._judged_at <= YOUNG_S
             for name in self.books.keys() & known.keys():
-                self.ladders[name] = self.ladders[name].joined(known[name], young=young)
+                self.ladders[name] = self.ladders[name].joined(known[name], now, young=young)
         self.epoch = epoch
         for book in self.books.values():
             book.took_over(epoch, self.clock.monotonic())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 from django.db.models import DurationField, ExpressionWrapper, F
 from django.db.models.functions import Now
 
@@ -24,6 +24,7 @@ from telemetry.cycle_models import LadderRow
 
 LOG = logging.getLogger(__name__)
 READ_S = 2.0
+RENEW_S = 5.0
 
 
 class DatabaseLeadership:
@@ -38,6 +39,7 @@ class DatabaseLeadership:
         self._epoch: int | None = None
         self._highest = 0
         self._until = 0.0
+        self._over = False
         self.clocks = ClockCheck()
 
     def epoch(self) -> int | None:
@@ -74,21 +76,30 @@ class DatabaseLeadership:
             return
         try:
             lead_services.release_lead(self._feeder, self._holder, epoch)
-        except DatabaseError:
+        except Error:
             LOG.exception("the lead of %s could not be handed over: its lease runs out", self._feeder)
 
     async def keep(self, stop: asyncio.Event) -> None:
-        """Renew four times a lease until told to stop; a database that fails is asked again."""
-        while not stop.is_set():
-            try:
-                await sync_to_async(self._renew_once, thread_sensitive=False)()
-            except DatabaseError:
-                LOG.exception("the lead of %s could not be renewed", self._feeder)
-            await asyncio.sleep(lead_services.LEASE_S / 4)
+        """Renew four times a lease until told to stop or cancelled; a database that fails or is silent is asked again."""
+        renewal: asyncio.Future[None] | None = None
+        try:
+            while not stop.is_set():
+                try:
+                    if renewal is None or renewal.done():  # one that hangs in its thread is not joined by a second
+                        renewal = asyncio.ensure_future(sync_to_async(self._renew_once, thread_sensitive=False)())
+                    await asyncio.wait_for(asyncio.shield(renewal), RENEW_S)
+                except (Error, TimeoutError):
+                    LOG.exception("the lead of %s could not be renewed", self._feeder)
+                await asyncio.sleep(lead_services.LEASE_S / 4)
+        finally:
+            self._over = True
+            if renewal is not None:  # what it takes after the release would be a lead of nobody
+                await asyncio.wait([renewal], timeout=RENEW_S)
 
     def _renew_once(self) -> None:
         close_old_connections()
-        self.renew()
+        if not self._over:
+            self.renew()
 
 
 class DatabaseOrders:
@@ -102,7 +113,7 @@ class DatabaseOrders:
         """Return what is ordered now."""
         try:
             return await asyncio.wait_for(sync_to_async(self._read, thread_sensitive=False)(), READ_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             LOG.exception("the orders of %s could not be read", self._feeder)
             return None
 
@@ -110,7 +121,7 @@ class DatabaseOrders:
         """Say whether anything was ordered since the last call."""
         try:
             found = await asyncio.wait_for(sync_to_async(self._look, thread_sensitive=False)(), READ_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             return False
         before, self._version = self._version, found
         return bool(before) and before != found
@@ -143,7 +154,7 @@ class DatabaseMemory:
         """Return them, aged by the database's clock (one that ran back ages nothing); None: no answer in time."""
         try:
             return await asyncio.wait_for(sync_to_async(self._recall, thread_sensitive=False)(now), READ_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             LOG.exception("the ladders of %s could not be read: nothing is sent before they are known", self._feeder)
             return None
 

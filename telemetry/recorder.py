@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, close_old_connections
+from django.db import Error, close_old_connections
 
 from telemetry import services
 from telemetry.control.decide import Decision
@@ -60,7 +60,7 @@ class DatabaseRecorder:
         try:
             write = sync_to_async(fresh(services.audit_grants), thread_sensitive=False)
             return await asyncio.wait_for(write(self._feeder, list(grants)), AUDIT_S)
-        except (DatabaseError, TimeoutError):
+        except (Error, TimeoutError):
             LOG.exception("the audit log could not be written: raises wait")
             return False
 

@@ -69,17 +69,19 @@ class Ladder:
             self._reset()
             self.last_reset = order
 
-    def joined(self, stored: Ladder, *, young: bool) -> Ladder:
+    def joined(self, stored: Ladder, now: float, *, young: bool) -> Ladder:
         """Return what to go on with when `stored` is read back; `young`: this one was judged within the last minute.
 
         The row may be older than this one (it could not be written), or younger (another engine led): a lock of either
-        stands, unless the other knows a later reset; a lock that is over ends by its own four hours.
+        stands, unless the other knows a later reset, or its four hours are over and the other is no longer locked.
         """
         if self.last_reset != stored.last_reset:
             return self if self.last_reset > stored.last_reset else stored
         if Stage.LOCKED in (self.stage, stored.stage):
             locks = [item for item in (self, stored) if item.stage is Stage.LOCKED]
-            return max(locks, key=lambda item: item.locked_at or 0.0)
+            last = max(locks, key=lambda item: item.locked_at or 0.0)
+            over = last.locked_at is not None and now - last.locked_at >= RESET_S
+            return last if len(locks) == 2 or not over else (stored if last is self else self)
         found = self if young else stored
         moments = list(found.excursions)
         for moment in (stored if found is self else self).excursions:

@@ -103,13 +103,15 @@ def test_a_lock_that_could_not_be_stored_outlives_a_new_epoch_of_the_same_engine
 
 def test_two_ladders_of_one_site_are_joined_to_the_stricter_unless_two_people_reset_it() -> None:
     locked, warned = Ladder(Stage.LOCKED, locked_at=100.0), Ladder(Stage.WARNED, over_since=90.0, excursions=[95.0])
-    assert locked.joined(warned, young=False).stage is Stage.LOCKED
-    assert warned.joined(locked, young=True).stage is Stage.LOCKED
-    assert locked.joined(Ladder(last_reset=1), young=True).stage is Stage.OBEYS, "another leader knows of the reset"
-    assert Ladder(last_reset=1).joined(locked, young=False).stage is Stage.OBEYS, "and so may this one"
-    again = Ladder(excursions=[94.0, 500.0]).joined(warned, young=True)
+    assert locked.joined(warned, 110.0, young=False).stage is Stage.LOCKED
+    assert warned.joined(locked, 110.0, young=True).stage is Stage.LOCKED
+    assert locked.joined(Ladder(last_reset=1), 110.0, young=True).stage is Stage.OBEYS, "another leader knows of the reset"
+    assert Ladder(last_reset=1).joined(locked, 110.0, young=False).stage is Stage.OBEYS, "and so may this one"
+    late = 100.0 + 4 * 3600.0
+    assert locked.joined(Ladder(), late, young=False).stage is Stage.OBEYS, "its four hours went by under another leader"
+    again = Ladder(excursions=[94.0, 500.0]).joined(warned, 110.0, young=True)
     assert (again.stage, again.excursions) == (Stage.OBEYS, [94.0, 500.0]), "one excursion counts once"
-    assert warned.joined(Ladder(excursions=[40.0]), young=True).excursions == [40.0, 95.0]
+    assert warned.joined(Ladder(excursions=[40.0]), 110.0, young=True).excursions == [40.0, 95.0]
 
 
 def test_while_a_site_reports_a_foreign_grant_nothing_is_raised_and_a_cap_still_goes_out() -> None:
