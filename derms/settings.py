@@ -123,7 +123,18 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     # Under ASGI Django opens a connection a request unless it has a pool (20-30 ms each, measured).
-    DATABASES["default"]["OPTIONS"] = {"pool": {"min_size": 1, "max_size": 8}}
+    DATABASES["default"]["OPTIONS"] = {
+        "pool": {"min_size": 1, "max_size": 8},
+        # A network that swallows packets says nothing for a quarter of an hour of TCP's own patience.
+        "connect_timeout": 3,
+        "keepalives": 1,
+        "keepalives_idle": 2,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": env.int("HEADROOM_DATABASE_SILENT_MS", default=8000),
+    }
+DATABASE_STATEMENT_MS = env.int("HEADROOM_DATABASE_STATEMENT_MS", default=10_000)
+"""How long one statement of a control process may take on PostgreSQL; the web and the workers are not bounded by it."""
 DATABASE_PREPARE = env.bool("DATABASE_PREPARE", default=True)
 """Prepared statements on PostgreSQL; false behind PgBouncer in transaction mode."""
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import F, Q, Value
@@ -38,6 +39,7 @@ def _bound(connection: Any, **_: Any) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"SET idle_in_transaction_session_timeout = {MOST_IDLE_MS}")
             cursor.execute(f"SET lock_timeout = {MOST_IDLE_MS}")
+            cursor.execute(f"SET statement_timeout = {settings.DATABASE_STATEMENT_MS}")
 
 
 def take_lead(feeder: str, holder: str, *, floor: int = 0) -> int | None:

@@ -32,7 +32,11 @@ def audit_grants(feeder: str, grants: Sequence[Grant]) -> bool:
 
 
 def record_outcomes(feeder: str, answers: Sequence[Acknowledgement]) -> None:
-    """Note what became of grants; those not audited before (tightenings) are written now."""
+    """Note what became of grants; those not audited before (tightenings) are written now.
+
+    Not fenced: these are facts of what went out under an epoch that the row names, and a leader that hung may be the only
+    one who knows them. They move no limit; what does (ladders, the board, raises) asks `leads` first.
+    """
     late = []
     for answer in answers:
         grant = answer.grant
@@ -82,7 +86,7 @@ def keep_ladder(feeder: str, site: str, state: dict[str, Any], at: datetime) -> 
 
 
 def keep_evidence(feeder: str, bundles: Sequence[Bundle], at: datetime) -> None:
-    """Store evidence bundles, each with its hash in the audit chain."""
+    """Store evidence bundles, each with its hash in the audit chain. Late ones too: what was seen stays true."""
     for bundle in bundles:
         text = audit.canonical(bundle.facts)
         digest = hashlib.sha256(text.encode()).hexdigest()

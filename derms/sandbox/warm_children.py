@@ -24,16 +24,19 @@ class WarmChildren:
 
     def call(self, sha256: str, text: str, name: str, arguments: dict[str, Any], *, timeout_s: float) -> dict[str, Any]:
         """Ask a model's child; one that died or overran is started again once. Raises what the call raises."""
-        for attempt in (1, 2):
+        failed = False
+        while True:
             child, mine = self._child(sha256, text)
             with mine:
+                if not self._keeps(sha256, child):
+                    continue  # it was ended between the two locks, for a model that was asked later
                 try:
                     return child.call(name, arguments, timeout_s=timeout_s)
                 except LocalError:
                     self._drop(sha256, child)
-                    if attempt == 2:
+                    if failed:
                         raise
-        raise AssertionError("unreachable")
+                    failed = True
 
     def close(self) -> None:
         """End all children."""
@@ -53,11 +56,16 @@ class WarmChildren:
                 # One that is answering now is left alone, even beyond the number kept.
                 if len(self._children) > self._kept and key != sha256 and mine.acquire(blocking=False):
                     del self._children[key]
-                    old.append(child)
+                    old.append((child, mine))
             found = self._children[sha256]
-        for child in old:
+        for child, mine in old:
             child.close()
+            mine.release()  # somebody may hold this lock's child since before it was ended, and wait for it
         return found
+
+    def _keeps(self, sha256: str, child: FeederProcess) -> bool:
+        with self._lock:
+            return sha256 in self._children and self._children[sha256][0] is child
 
     def _drop(self, sha256: str, child: FeederProcess) -> None:
         child.close()

@@ -84,6 +84,7 @@ def _run(house: House, judge: Judge, options: argparse.Namespace) -> dict[str, A
     minutes = round((time.monotonic() - began) / 60.0, 1)
     judge.stop()
     return {
+        "asked": options.take_overs or options.injections, "time_over": time.monotonic() >= until,
         "injections": len(run.rows) + sum(line["count"] for line in taken.values()), "minutes": minutes,
         "power": power(run.rows), "power_of_seconds": judge.power, "unsafe": judge.unsafe, "broken": run.broken,
         "ended_by_themselves": house.ended,

@@ -41,9 +41,37 @@ def power(rows: list[dict[str, Any]]) -> float | None:
 
 
 def passes(report: dict[str, Any]) -> bool:
-    """Say whether nothing was unsafe, nothing broke in the test itself, and there was something to lose."""
-    proven = report["power"] is None or report["power"] >= LEAST_POWER
-    return not report["unsafe"] and not report["broken"] and bool(report["raises"]) and proven
+    """Say whether nothing was unsafe, every goal was met, and all was done that was asked for."""
+    return not failures(report)
+
+
+def failures(report: dict[str, Any]) -> list[str]:
+    """Return what the run failed by, each with its name: a goal missed on a busy machine is a failure that says so."""
+    found = [f"{len(report[key])} {what}" for key, what in
+             (("unsafe", "UNSAFE"), ("broken", "broken in the test itself"), ("ended_by_themselves", "ended by themselves"))
+             if report[key]]  # fmt: skip
+    if not report["raises"]:
+        found.append("NO PROOF: no site was ever raised")
+    if report["power"] is not None and report["power"] < LEAST_POWER:
+        found.append(f"NO PROOF: sites were above their failsafe limits at less than {LEAST_POWER:.0%} of the injections")
+    for line in report["table"]:
+        kind, goal, longest = line["kind"], line["goal_s"], line["known_longest_s"]
+        if line["not_known"]:
+            found.append(f"{kind}: {line['not_known']} never known")
+        if line["not_whole"]:
+            found.append(f"{kind}: {line['not_whole']} never whole again")
+        if goal is not None and longest is not None and longest > goal:
+            found.append(f"{kind}: known after {longest} s, goal {goal} s")
+    for fault, line in report["take_overs"].items():
+        if line["not_taken_over"]:
+            found.append(f"{fault}: {line['not_taken_over']} not taken over")
+        if line["longest_s"] is not None and line["longest_s"] > line["goal_s"]:
+            found.append(f"{fault}: taken over after {line['longest_s']} s, goal {line['goal_s']} s")
+    if report["injections"] < report["asked"] and not report["time_over"]:
+        found.append(f"only {report['injections']} of {report['asked']} faults, and the time was not over")
+    if not report["injections"]:
+        found.append("no fault at all")
+    return found
 
 
 def percentile(ordered: list[float], share: float) -> float | None:
@@ -62,8 +90,8 @@ def show(report: dict[str, Any]) -> None:
     for key in ("injections", "minutes", "power", "power_of_seconds", "raises", "judge_steps", "time_to_safe_s",
                 "worst_loading_percent", "worst_if_all_used_their_limits_percent"):  # fmt: skip
         print(f"{key:40} {report[key]}")
-    if report["power"] is not None and report["power"] < LEAST_POWER:
-        print(f"NO PROOF: sites were above their failsafe limits at less than {LEAST_POWER:.0%} of the injections")
+    for line in failures(report):
+        print(f"FAILED BY  {line}")
     print(f"{'unsafe':40} {len(report['unsafe'])}")
     print(f"{'ended by themselves':40} {len(report['ended_by_themselves'])}")
     for line in [*report["ended_by_themselves"], *report["unsafe"][:10], *report["broken"]]:

@@ -247,6 +247,9 @@ def slow_disk(f: Faults) -> Begun:
 def restored(f: Faults) -> Begun:
     """An old backup of the database is brought back."""
     f.world.store.restore_backup()
+    ordered = f.world.checker.ordered
+    for number in [number for number in ordered if number not in f.world.store.orders]:
+        del ordered[number]  # nobody can obey what was lost with the database
     return "backup restored", 1.0, lambda: None
 
 

@@ -330,3 +330,12 @@ def _() -> Iterator[None]:
 
 
 from tests.simulation import planted_wires  # noqa: E402, F401  (registers its bugs)
+
+
+@bug("a ladder that is read back replaces a younger lock of the same process")
+def _() -> Iterator[None]:
+    def joined(self: compliance.Ladder, stored: compliance.Ladder, now: float, *, young: bool) -> compliance.Ladder:
+        return stored
+
+    with patch.object(compliance.Ladder, "joined", joined):
+        yield

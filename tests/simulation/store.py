@@ -52,7 +52,7 @@ class Store:
     head: HeadRow | None = None
     audited: dict[tuple[str, int, int], float] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
-    backup: LeaseRow = field(default_factory=LeaseRow)
+    backup: tuple[LeaseRow, dict[str, tuple[float, dict[str, Any]]], frozenset[int]] = (LeaseRow(), {}, frozenset())
     ladders: dict[str, tuple[float, dict[str, Any]]] = field(default_factory=dict)
 
     async def take_lead(self, holder: str, foreign: int) -> int | None:
@@ -110,8 +110,18 @@ class Store:
         return tuple(self.orders.values())
 
     def restore_backup(self) -> None:
-        """Bring back the lease row as it was at the last backup; nobody leads."""
-        self.lease = replace(self.backup, holder="", expires=-math.inf)
+        """Bring back lease, ladders and orders as they were at the last backup; nobody leads.
+
+        Orders that ended since do not come back (each has its end), and those given since are lost. The audit log's rows
+        stay: they are the checker's evidence. The head's row stays: it is written anew each second.
+        """
+        lease, ladders, known = self.backup
+        self.lease, self.ladders = replace(lease, holder="", expires=-math.inf), dict(ladders)
+        self.orders = {number: order for number, order in self.orders.items() if number in known}
+
+    def back_up(self) -> None:
+        """Take a backup."""
+        self.backup = (self.lease, dict(self.ladders), frozenset(self.orders))
 
     async def _answer(self, *, write: bool) -> float:
         loop = asyncio.get_running_loop()

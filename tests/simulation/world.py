@@ -135,7 +135,7 @@ class World:
         if now % SCADA_S < seconds:
             self._scada(now)
         if now % 600.0 < seconds:
-            self.store.backup = self.store.lease
+            self.store.back_up()
         self.checker.tick()
         self._tally(seconds)
 
