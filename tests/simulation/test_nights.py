@@ -10,6 +10,7 @@ from tests.simulation.campaign import night
 WATCHED = (
     "the site counts its lease from the arrival, so a late grant is long", "a new leader starts with empty books",
     "a lock that could not be stored is never stored",
+    "a ladder that is read back replaces a younger lock of the same process",
 )  # fmt: skip
 """Bugs hunted in every test run; `make simulate` hunts them all."""
 
