@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -131,7 +131,12 @@ class Terms:
                     )
 
     def ceiling(self, start: datetime, end: datetime) -> Limit:
-        """Return the most that the terms allow at every moment of start..end (aware): flexible, and the schedule."""
+        """Return the most that the terms allow at every moment of start..end (aware): flexible, and the schedule.
+
+        From the day on which they end (UTC, as `agreements_in_force` counts) that is the failsafe, whoever holds them.
+        """
+        if self.ends is not None and end.astimezone(UTC).date() >= self.ends:
+            return self.failsafe
         if not self.schedule:
             return self.flexible
         zone, moment, most = ZoneInfo(self.schedule_zone), start, self.flexible

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
@@ -175,3 +176,13 @@ def test_a_slow_look_at_the_orders_begun_before_curtail_all_does_not_undo_it() -
     asyncio.run(race())
     assert desk.now is not None
     assert engine.orders == desk.now
+
+
+def test_an_agreement_that_has_ended_is_not_lent_any_more_even_by_an_engine_that_never_hears_of_it() -> None:
+    world, _ = room()
+    world.run(600)
+    assert world.sites["depot"].limit() != FAILSAFE
+    book = world.engine.books["depot"]
+    book.terms = replace(book.terms, ends=date(2026, 2, 22))
+    world.run(20)
+    assert world.sites["depot"].limit() == FAILSAFE
