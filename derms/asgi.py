@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 from typing import Any
 
@@ -20,6 +21,7 @@ from telemetry.consumers import websocket_urlpatterns  # noqa: E402  (needs the 
 from telemetry.progress import Progress  # noqa: E402
 
 BEAT_S = 3.0
+LOG = logging.getLogger(__name__)
 
 
 async def _beat(counter: Progress) -> None:
@@ -37,7 +39,10 @@ async def lifespan(scope: Any, receive: Any, send: Any) -> None:
         if message["type"] == "lifespan.startup":
             beat = asyncio.create_task(_beat(counter))
             # The engine is loaded before anybody asks: the first question finds it so.
-            NURSERY.warm(environment())
+            try:
+                NURSERY.warm(environment())
+            except OSError:  # pages go without it; who asks the engine is told what is wrong
+                LOG.exception("the helper that starts feeders' processes could not be started")
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
             if beat is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from interconnection.accounts.territories import in_territory
 from interconnection.models import Agreement, Application, Feeder, Study
 from interconnection.roles import sees_all
 from interconnection.study_models import EngineHealth
+from interconnection.study_page import without_others
 
 MOST_IN_HAND = 50
 
@@ -42,6 +44,14 @@ def study(user: Any, number: int) -> Study:
     if found is None:
         raise NotFound(f"there is no study {number}", where="study", remedy="Check the number.")
     return found
+
+
+def answer(user: Any, row: Study) -> dict[str, Any] | None:
+    """Return a finished study's answer as this user may read it, else None: an applicant learns nothing of others."""
+    if row.status != Study.DONE:
+        return None
+    found: dict[str, Any] = json.loads(row.result)
+    return found if sees_all(user) else without_others(found)
 
 
 def feeders() -> QuerySet[Feeder]:

@@ -42,11 +42,16 @@ class Freed:
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """A reason to study again."""
+    """A reason to study again; `what` names whom it concerns, `public` is what the applicant may read."""
 
     kind: str
     what: str
     since: Any
+
+    @property
+    def public(self) -> str:
+        """Return the reason without another applicant's name."""
+        return self.what if self.kind in ("model", "request") else "another application on this feeder left or was agreed"
 
 
 def newest_study(application: Application) -> Study | None:
@@ -148,9 +153,12 @@ def _constraints_by_key(feeder_id: int, mine: Sequence[Constraint]) -> dict[tupl
 
 
 def restudy_triggers(application: Application) -> list[Trigger]:
-    """Return why the newest study no longer holds: model, request, somebody ahead who went or came; none: it holds."""
+    """Return why the newest study no longer holds: model, request, somebody ahead who went or came; none: it holds.
+
+    Who is there was written down when the study was ordered: what changed while it ran is a reason too.
+    """
     study = newest_study(application)
-    if study is None or study.finished is None:
+    if study is None:
         return []
     found = []
     newest = application.feeder.versions.first()
@@ -163,7 +171,7 @@ def restudy_triggers(application: Application) -> list[Trigger]:
         found.append(Trigger("request", "the application asks for something else than was studied", application.changed))
     elements = {row.element for row in study.constraints.all()}
     others = Application.objects.filter(feeder_id=application.feeder_id).exclude(pk=application.pk)
-    gone = others.filter(state__in=states.FINAL, changed__gt=study.finished, completed__isnull=False)
+    gone = others.filter(state__in=states.FINAL, changed__gt=study.created, completed__isnull=False)
     if application.completed is not None:
         gone = gone.filter(completed__lt=application.completed)
     for other in gone:
@@ -173,7 +181,7 @@ def restudy_triggers(application: Application) -> list[Trigger]:
                 Trigger("withdrawal", f"{other.reference} ahead of it left {', '.join(sorted(shared))}", other.changed)
             )
     signed = Agreement.objects.filter(
-        offer__application__in=others, accepted__gt=study.finished, offer__application__state__in=states.COMMITTED
+        offer__application__in=others, accepted__gt=study.created, offer__application__state__in=states.COMMITTED
     ).select_related("offer__application")
     found += [
         Trigger("agreement", f"{item.offer.application.reference} was agreed after the study", item.accepted)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from derms.grid.existing import ExistingSite
+from derms.grid.study_result import crowd
 from interconnection import charts
 
 MOST_BARS = 8
@@ -92,6 +94,19 @@ def sides(answer: dict[str, Any]) -> list[Side]:
             )
         )
     return found
+
+
+def without_others(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a study's answer as its applicant may read it: how many others counted, not who, where or how much."""
+    others = [ExistingSite.from_dict(site) for site in answer.get("existing", ())]
+    if not others:
+        return dict(answer)
+    named = set(crowd(others))
+    kept = [line for line in answer["findings"] if line not in named and not any(site.name in line for site in others)]
+    counted = sum(site.basis != "request" for site in others)
+    told = f"{counted} other sites that are there already or ahead count at rest and at their firm limits"
+    left_out = ("existing", "existing_kw")
+    return {**{key: value for key, value in answer.items() if key not in left_out}, "findings": [*kept, told]}
 
 
 COMPARED = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from derms.errors import Conflict
+from derms.errors import HeadroomError
 from interconnection.models import Application
 from interconnection.services import screening, study_control, study_executor
+from interconnection.services.audit import record
 
 
 def run(study_id: int) -> str:
@@ -13,10 +14,15 @@ def run(study_id: int) -> str:
 
 
 def screen(application_id: int, actor: str) -> str:
-    """Run an application's screens; a refusal (it moved on meanwhile) is the job's answer. Called by a django-q2 worker."""
+    """Run an application's screens; a refusal or a failure is the job's answer, and stands in the application's history.
+
+    Called by a django-q2 worker.
+    """
+    application = Application.objects.get(pk=application_id)
     try:
-        return f"{len(screening.screen(Application.objects.get(pk=application_id), actor=actor).results)} screens"
-    except Conflict as refusal:
+        return f"{len(screening.screen(application, actor=actor).results)} screens"
+    except HeadroomError as refusal:
+        record("screen_failed", actor=actor, application=application, after={"reason": str(refusal)[:500]})
         return str(refusal)
 
 

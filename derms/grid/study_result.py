@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from derms.errors import NotConverged
+from derms.grid.existing import ExistingSite
 from derms.grid.notes import merged
 from derms.grid.study_request import ENGINES, StudyRequest, inputs_sha256
 from derms.limits import Limit
@@ -244,7 +245,7 @@ def merge(
         request,
         tuple(hours),
         dict(sorted(ledger.items())),
-        (*findings, *_crowd(request)),
+        (*findings, *crowd(request.existing)),
         inputs_sha256(model_sha256, request),
         ENGINES[request.engine],
         steps,
@@ -252,10 +253,10 @@ def merge(
     )
 
 
-def _crowd(request: StudyRequest) -> list[str]:
-    """Say which sites that are there already count, and which are ahead and do not count yet."""
-    counted = [site for site in request.existing if site.basis != "request"]
-    waiting = [site.name for site in request.existing if site.basis == "request"]
+def crowd(existing: Sequence[ExistingSite]) -> list[str]:
+    """Say which sites that are there already count, and which are ahead and do not count yet; by name, for the utility."""
+    counted = [site for site in existing if site.basis != "request"]
+    waiting = [site.name for site in existing if site.basis == "request"]
     found = []
     if counted:
         kw = [sum(getattr(site, side) for site in counted) / 1000 for side in ("import_w", "export_w")]

@@ -65,7 +65,9 @@ def _on_arrays(
     for some in hours:
         for group in hour_groups(engine, some):
             count += len(group.hours)
-            scene = scenes.setdefault(id(group.network), _Together.of(group, settings, tuple(powers)))
+            scene = scenes.get(id(group.network))
+            if scene is None:
+                scene = scenes[id(group.network)] = _Together.of(group, settings, tuple(powers))
             for column, (side, sign) in enumerate(SIDES):
                 found = scene.worst(group, sign * np.array([both[column] for both in powers.values()]))
                 if found[0] < least[0]:

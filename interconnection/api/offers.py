@@ -65,6 +65,7 @@ class ApplicationOffer(Api):
     """The newest offer of an application."""
 
     scopes = {"GET": "applications:read", "POST": "offers:write"}
+    engine = True
 
     @extend_schema(operation_id="offers_read", responses=schemas.Offer)
     def get(self, request: Request, number: int) -> Response:

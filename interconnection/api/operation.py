@@ -18,7 +18,6 @@ from interconnection.api.applications import shown as application_shown
 from interconnection.api.base import Api, page
 from interconnection.api.fields import Text
 from interconnection.models import CommissioningResult
-from interconnection.services import applications as services
 from interconnection.services import commissioning
 
 ACTIONS = ("commission", "permit", "suspend", "resume", "end")
@@ -49,11 +48,7 @@ class ApplicationAction(Api):
         form = ActionForm(data=request.data)
         form.is_valid(raise_exception=True)
         action, reason = form.validated_data["action"], form.validated_data["reason"]
-        if action in ("permit", "resume"):
-            services.may(application, action, request.user)
-            commissioning.permit(application, by=request.user)
-        else:
-            services.act(application, action, by=request.user, reason=reason)
+        commissioning.act(application, action, by=request.user, reason=reason)
         return etag.tagged(application_shown(queries.application(request.user, number)))
 
 

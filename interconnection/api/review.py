@@ -67,6 +67,7 @@ class ApplicationScreens(Api):
     """Runs of the rule pack's screens."""
 
     scopes = {"GET": "applications:read", "POST": "studies:write"}
+    engine = True
     cost = 10
 
     @extend_schema(
@@ -177,16 +178,11 @@ class ApplicationQueue(Api):
             {
                 "positions": [_place(place, freed, names=names) for place in queue_order.positions(application)],
                 "restudy": [
-                    {"kind": item.kind, "what": item.what if names or item.kind in OWN else OTHERS,
-                     "since": item.since.isoformat()}
+                    {"kind": item.kind, "what": item.what if names else item.public, "since": item.since.isoformat()}
                     for item in queue_order.restudy_triggers(application)
                 ],
             }
         )  # fmt: skip
-
-
-OWN = ("model", "request")
-OTHERS = "another application on this feeder left or was agreed after the study"
 
 
 def _place(place: queue_order.Position, freed: dict[Any, queue_order.Freed], *, names: bool) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -26,8 +25,8 @@ STATUSES = [Study.QUEUED, Study.RUNNING, Study.DONE, Study.FAILED, Study.CANCELL
 UNFINISHED = (Study.QUEUED, Study.RUNNING)
 
 
-def shown(study: Study, *, result: bool = True) -> dict[str, Any]:
-    """Return a study: progress, and the result when it is done."""
+def shown(study: Study, user: Any, *, result: bool = True) -> dict[str, Any]:
+    """Return a study: progress, and the result when it is done as the user may read it."""
     progress = queries.progress(study, timezone.now())
     found: dict[str, Any] = {
         "id": study.pk,
@@ -41,7 +40,7 @@ def shown(study: Study, *, result: bool = True) -> dict[str, Any]:
         "engine": study.engine,
     }
     if result and study.status == Study.DONE:
-        found["result"] = json.loads(study.result)
+        found["result"] = queries.answer(user, study)
     if study.error:
         found["error"] = study.error
     return found
@@ -66,7 +65,7 @@ class ApplicationStudies(Api):
     def get(self, request: Request, number: int) -> Response:
         """Return a page of its studies, newest first, without their results."""
         application = queries.application(request.user, number)
-        return page(self, request, application.studies.all(), lambda row: shown(row, result=False))
+        return page(self, request, application.studies.all(), lambda row: shown(row, request.user, result=False))
 
     @extend_schema(
         operation_id="studies_create", request=StudyOrder, responses={202: schemas.Study}, parameters=[schemas.ONCE]
@@ -77,14 +76,18 @@ class ApplicationStudies(Api):
         form = StudyOrder(data=request.data)
         form.is_valid(raise_exception=True)
         study = study_control.order(
-            application, form.validated_data["hours"], actor=str(request.user), inverter=form.validated_data["inverter"]
+            application,
+            form.validated_data["hours"],
+            actor=str(request.user),
+            inverter=form.validated_data["inverter"],
+            curtailment=True,
         )
-        return accepted(study)
+        return accepted(study, request.user)
 
 
-def accepted(study: Study) -> Response:
+def accepted(study: Study, user: Any) -> Response:
     """Return 202 with the address of the progress."""
-    answer = Response(shown(study), status=202)
+    answer = Response(shown(study, user), status=202)
     answer["Location"] = reverse("api-study", args=[study.pk])
     answer["Retry-After"] = "2"
     return answer
@@ -105,7 +108,7 @@ class StudyList(Api):
         rows = queries.studies(request.user)
         if status := request.query_params.get("status"):
             rows = rows.filter(status=status)
-        return page(self, request, rows, lambda row: shown(row, result=False))
+        return page(self, request, rows, lambda row: shown(row, request.user, result=False))
 
 
 @access(own_login=True, get=SIGNED_IN)
@@ -118,7 +121,7 @@ class StudyDetail(Api):
     def get(self, request: Request, number: int) -> Response:
         """Return progress, and the result when it is done; Retry-After says when to look again."""
         study = queries.study(request.user, number)
-        answer = Response(shown(study))
+        answer = Response(shown(study, request.user))
         if study.status in UNFINISHED:
             left = queries.progress(study, timezone.now()).left_s
             answer["Retry-After"] = str(max(1, min(60, math.ceil(left / 4)))) if left else "2"
@@ -136,7 +139,7 @@ class StudyCancel(Api):
         """Stop a study that waits or runs; what is done stays."""
         study = queries.study(request.user, number)
         study_control.cancel(study, actor=str(request.user))
-        return Response(shown(queries.study(request.user, number)))
+        return Response(shown(queries.study(request.user, number), request.user))
 
 
 @access(own_login=True, post=(roles.ENGINEER,))
@@ -150,4 +153,4 @@ class StudyResume(Api):
         """Queue a cancelled or failed study again; finished slices are not run twice."""
         study = queries.study(request.user, number)
         study_control.go_on(study, actor=str(request.user))
-        return accepted(queries.study(request.user, number))
+        return accepted(queries.study(request.user, number), request.user)

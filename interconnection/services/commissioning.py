@@ -15,7 +15,7 @@ from django.utils import timezone
 from derms.errors import Conflict, InputError
 from interconnection import roles, states
 from interconnection.models import Agreement, Application, CommissioningResult
-from interconnection.services import audit
+from interconnection.services import applications, audit
 from interconnection.services.applications import may, move
 
 VALID_DAYS = 90
@@ -115,9 +115,9 @@ def _open_condition(application: Application) -> Application | None:
     return other if other is not None and other.state not in states.FINAL else None
 
 
-def permit(application: Application, *, by: Any, now: datetime | None = None) -> Application:
-    """Give permission to operate, or lift a suspension; raises Conflict unless the newest test passed and still counts."""
-    action = "resume" if application.state == states.SUSPENDED else "permit"
+def permit(application: Application, action: str = "permit", *, by: Any, now: datetime | None = None) -> Application:
+    """Give permission to operate, or lift a suspension ("resume"); raises Conflict in another state than the action's,
+    and unless the newest test passed and still counts."""
     states.after(action, application.state)
     may(application, action, by)
     hangs_on = _open_condition(application)
@@ -133,3 +133,10 @@ def permit(application: Application, *, by: Any, now: datetime | None = None) ->
             remedy="Run the commissioning test over the wire, or record a witnessed one.",
         )  # fmt: skip
     return move(application, action, actor=str(by), result=result.pk, sha256=result.sha256)
+
+
+def act(application: Application, action: str, *, by: Any, reason: str = "") -> Application:
+    """Take an action of the table that has no page of its own; raises what `permit` and `applications.act` raise."""
+    if action in ("permit", "resume"):
+        return permit(application, action, by=by)
+    return applications.act(application, action, by=by, reason=reason)

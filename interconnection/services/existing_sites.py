@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from django.db.models import Min
 
+from derms.errors import Conflict
 from derms.grid.existing import ExistingSite
 from derms.limits import NOTHING, Limit
 from interconnection import states
@@ -29,8 +30,21 @@ def in_force(feeder: Feeder, version: FeederVersion) -> tuple[ExistingSite, ...]
 
 
 def _sites(applications: Iterable[Application], version: FeederVersion) -> tuple[ExistingSite, ...]:
+    """Return the applications as sites; raises Conflict for an agreement that the model has no place for.
+
+    Who only waits at a bus that the newest model lost must ask anew, and counts for nothing; an agreement is in force.
+    """
     known = {entry[0]: set(entry[1]) for entry in version.description["buses"]}
-    rows = [row for row in applications if set(row.phase_numbers) <= known.get(row.bus.lower(), set())]
+    rows = []
+    for row in applications:
+        if set(row.phase_numbers) <= known.get(row.bus.lower(), set()):
+            rows.append(row)
+        elif row.state in states.COMMITTED:
+            raise Conflict(
+                f"{row.reference} has an agreement at bus {row.bus}, phases {row.phases}, which the feeder's newest model "
+                "lacks: nothing else is studied on it as if nobody were there", where="model",
+                remedy="Import a model that has this bus, or end that agreement.",
+            )  # fmt: skip
     offers = _offers(rows)
     studied = _studied([row for row in rows if row.pk not in offers])
     found = []

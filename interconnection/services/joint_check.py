@@ -1,18 +1,21 @@
-"""Before an offer is made: may it and all agreements on the feeder be at their failsafe limits together?
+"""Before an offer is made: may it, all agreements and all offers that stand be at their firm limits together?
 
-A study counts who is there in three cases. What all promise together is certified for every hour before the control room
-publishes; here some hours are looked at, so that nobody signs what could never be certified.
+A study counts who is there in three cases, and only who is ahead. What all promise together is certified for every hour
+before the control room publishes; here some hours are looked at, so that nobody signs what could never be certified. The
+firm limits are looked at, not the failsafe ones below them: firm is what the envelope never goes under.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from django.db.models import Q
+
 from derms.agreement import Terms
 from derms.errors import Conflict
 from derms.limits import NOTHING
 from derms.sandbox.warm_children import CHILDREN
-from interconnection.models import Agreement, FeederVersion
+from interconnection.models import Application, FeederVersion, Offer
 from interconnection.states import COMMITTED
 
 HOURS = 288
@@ -20,23 +23,28 @@ HOURS = 288
 CALL_S = 120.0
 
 
-def others(version: FeederVersion) -> list[Terms]:
-    """Return the terms of the agreements that hold on a feeder."""
-    rows = Agreement.objects.filter(
-        offer__application__feeder=version.feeder, offer__application__state__in=COMMITTED
-    ).order_by("accepted", "pk")
-    return [row.terms for row in rows]
+def others(application: Application, conditional_on: Application | None = None) -> list[Offer]:
+    """Return what holds or may be signed on the application's feeder beside it: agreements, offers open or prepared.
 
-
-def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_hours: Iterable[int]) -> None:
-    """Raise Conflict when the new terms and those agreed break a criterion together, all at their failsafe limits.
-
-    `worst_hours`: the study hours in which the study found this site's own firm limits. Terms that rest at nothing add
-    nothing: what is amiss without them is the agreements' own, and their certificate says it.
+    Left out is who by contract is never connected together with it: the one it hangs on, and those that hang on it.
     """
-    if not agreed or terms.failsafe == NOTHING:
+    standing = Q(status=Offer.ACCEPTED, application__state__in=COMMITTED) | Q(status__in=(Offer.OPEN, Offer.PREPARED))
+    rows = Offer.objects.filter(standing, application__feeder=application.feeder_id).exclude(application=application)
+    rows = rows.exclude(conditional_on=application)
+    if conditional_on is not None:
+        rows = rows.exclude(application=conditional_on)
+    return list(rows.order_by("pk"))
+
+
+def check(version: FeederVersion, terms: Terms, standing: Sequence[Terms], worst_hours: Iterable[int]) -> None:
+    """Raise Conflict when the new terms and those that stand break a criterion together, all at their firm limits.
+
+    `worst_hours`: the study hours in which the study found this site's own firm limits. Terms without a firm part add
+    nothing: what is amiss without them is the others' own, and their certificate says it.
+    """
+    if not standing or terms.firm == NOTHING:
         return
-    sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in (*agreed, terms)]
+    sites = [[item.bus, list(item.phases), item.firm.import_w, item.firm.export_w] for item in (*standing, terms)]
     available = int(version.description["hours"])
     count = min(HOURS, available)
     spread = [place * available // count for place in range(count)]
@@ -45,8 +53,8 @@ def check(version: FeederVersion, terms: Terms, agreed: Sequence[Terms], worst_h
     found = CHILDREN.call(version.sha256, version.text, "together", asked, timeout_s=CALL_S)
     if not found["holds"]:
         raise Conflict(
-            f"with the {len(agreed)} agreements on this feeder, all at their failsafe limits: {found['criterion']} at "
-            f"{found['element']} ({found['side']}, hour {found['hour']})",
-            where="failsafe",
-            remedy="Lower this offer's firm and failsafe limits.",
+            f"with the {len(standing)} agreements and standing offers on this feeder, all at their firm limits: "
+            f"{found['criterion']} at {found['element']} ({found['side']}, hour {found['hour']})",
+            where="firm",
+            remedy="Lower this offer's firm and failsafe limits, or take back an offer that stands.",
         )

@@ -17,7 +17,7 @@ from derms.limits import Limit
 from interconnection import offer_options
 from interconnection.models import Application, Offer, Study
 from interconnection.offer_options import SIDES, Grid, Option
-from interconnection.services import offers
+from interconnection.services import joint_check, offers
 
 VALID_DAYS = 60
 """How long an offer may be accepted unless the editor says otherwise; a utility's own rule may differ."""
@@ -66,9 +66,13 @@ def options(application: Application, study: Study) -> list[Option]:
 
 
 def volt_var_study(application: Application, study: Study) -> Study | None:
-    """Return the finished study of the same request with volt-var category B, if there is one."""
+    """Return the finished study of the same request with volt-var category B, if there is one.
+
+    The fleet's need changes no limit: a study with it and one without are of the same request.
+    """
+    aside = {"inverter": "", "need": None}
     for other in application.studies.filter(status=Study.DONE).exclude(pk=study.pk):
-        same = {**other.request, "inverter": ""} == {**study.request, "inverter": ""}
+        same = {**other.request, **aside} == {**study.request, **aside}
         if same and other.request.get("inverter") == "volt_var_b":
             return other
     return None
@@ -154,9 +158,9 @@ def prepare(application: Application, study: Study, edit: Edit, *, engineer: Any
                                 conditional_on=edit.conditional_on)  # fmt: skip
 
 
-def check(study: Study, edit: Edit, terms: Terms) -> None:
+def check(application: Application, study: Study, edit: Edit, terms: Terms) -> None:
     """Raise what `prepare` would raise for these terms; nothing is stored."""
-    offers.check_terms(study, terms, edit.kind)
+    offers.check_terms(study, terms, edit.kind, joint_check.others(application, edit.conditional_on))
     _check_cap(edit, terms)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -16,7 +17,7 @@ from derms.errors import Conflict, InputError
 from derms.limits import Limit
 from derms.units import kilowatts_to_watts
 from interconnection import states
-from interconnection.models import Agreement, Application, Offer, Study
+from interconnection.models import Agreement, Application, Feeder, Offer, Study
 from interconnection.offer_check import faults
 from interconnection.offer_options import STATIC_MARGIN
 from interconnection.services import joint_check
@@ -78,7 +79,8 @@ def prepare_offer(
 
     `conditional_on`: an application ahead that must not be connected for this one to hold. Raises InputError when the
     study is another application's, or for the first fault of `offer_check.faults`: nothing is above what was studied;
-    Conflict when it and the agreements on the feeder cannot all be at their failsafe limits (`joint_check`).
+    Conflict when it, the agreements and the offers that stand on the feeder cannot all be at their firm limits
+    (`joint_check`), or when these changed while that was looked at.
     """
     if study.application_id != application.pk:
         raise InputError("the study belongs to another application", where="study")
@@ -86,11 +88,17 @@ def prepare_offer(
         raise Conflict(
             f"an application in state '{application.state}' gets no offer", where="state", remedy="Study it first."
         )
-    check_terms(study, terms, kind, margin=margin)
+    beside = joint_check.others(application, conditional_on)
+    check_terms(study, terms, kind, beside, margin=margin)
     if conditional_on is not None:
         terms = _conditional(application, terms, conditional_on)
     try:
         with transaction.atomic():
+            Feeder.objects.select_for_update().get(pk=application.feeder_id)  # two offers are not looked at side by side
+            if joint_check.others(application, conditional_on) != beside:
+                raise Conflict(
+                    "another offer on this feeder was made or ended meanwhile", where="offer", remedy="Prepare it again."
+                )
             offer = Offer.objects.create(
                 application=application,
                 study=study,
@@ -118,14 +126,15 @@ def prepare_offer(
     return offer
 
 
-def check_terms(study: Study, terms: Terms, kind: str, *, margin: float = STATIC_MARGIN) -> None:
-    """Raise InputError for terms above their study, Conflict for terms that cannot stand beside the feeder's agreements."""
+def check_terms(study: Study, terms: Terms, kind: str, beside: Sequence[Offer], *, margin: float = STATIC_MARGIN) -> None:
+    """Raise InputError for terms above their study, Conflict for terms that cannot stand beside what is agreed and
+    offered on the feeder (`joint_check.others`)."""
     answer = json.loads(study.result)
     found = faults(answer, terms, kind, margin, inverter=study.request.get("inverter", "unity"))
     if found:
         raise InputError(found[0].what, where=found[0].where, remedy=found[0].remedy)
     worst = {answer[f"binding_{side}"]["hour"] for side in ("import", "export")}
-    joint_check.check(study.version, terms, joint_check.others(study.version), worst)
+    joint_check.check(study.version, terms, [item.terms for item in beside], worst)
 
 
 def _conditional(application: Application, terms: Terms, other: Application) -> Terms:

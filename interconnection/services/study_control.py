@@ -16,7 +16,7 @@ from derms.grid.study_request import StudyRequest
 from derms.sandbox.confine import Bounds
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import Application, Event, Study
-from interconnection.services.existing_sites import ahead_of
+from interconnection.services.existing_sites import ahead_of, in_force
 from interconnection.services.studies import application_need, build_request, order_study, study_hours
 from interconnection.study_models import StudyLadder
 from interconnection.upgrades import priced
@@ -101,7 +101,8 @@ def go_on(study: Study, *, actor: str) -> None:
 
 
 def clone(study: Study, change: Change, *, actor: str) -> Study:
-    """Order a copy of a study with something changed, on the feeder's newest model; raises InputError."""
+    """Order a copy of a study with something changed, on the feeder's newest model and beside who is there now; raises
+    InputError."""
     old = StudyRequest.from_dict(study.request)
     version = study.version.feeder.versions.first()
     assert version is not None
@@ -114,8 +115,11 @@ def clone(study: Study, change: Change, *, actor: str) -> Study:
         )  # fmt: skip
     hours = study_hours(change.hours, version.description["hours"]) if change.hours else old.hours
     held = (change.settings or old).regulators
+    application = study.application
     request = replace(
-        old, bus=bus, hours=hours, need=old.need if len(hours) == YEAR_HOURS and held == "frozen" else None,
+        old, bus=bus, hours=hours,
+        existing=in_force(version.feeder, version) if application is None else ahead_of(application, version),
+        need=old.need if len(hours) == YEAR_HOURS and held == "frozen" else None,
         import_w=old.import_w if change.import_w is None else change.import_w,
         export_w=old.export_w if change.export_w is None else change.export_w,
     )  # fmt: skip

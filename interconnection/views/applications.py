@@ -138,7 +138,7 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
         "approver": roles.has(request.user, roles.APPROVER),
         "owner": found.applicant_id == request.user.pk,
         "gaps": application_services.find_gaps(found) if found.state in ("draft", "submitted") else [],
-        **_between(found),
+        **_between(found, names=roles.sees_all(request.user)),
         "may_study": "study" in states.actions(found.state),
         "study_form": StudyForm(auto_id="sf-%s"),
         "may_amend": found.state in (states.DRAFT, states.SUBMITTED, *states.QUEUED),
@@ -155,8 +155,11 @@ def application(request: HttpRequest, number: int) -> HttpResponse:
     return render(request, "interconnection/application.html", context)
 
 
-def _between(found: Application) -> dict[str, Any]:
-    """Return what stands between filing and offer: clocks, screens, places, questions, reasons to study again."""
+def _between(found: Application, *, names: bool) -> dict[str, Any]:
+    """Return what stands between filing and offer: clocks, screens, places, questions, reasons to study again.
+
+    `names`: whether the reader may learn who the others are.
+    """
     now = timezone.now()
     runs = list(found.clocks.select_related("application").prefetch_related("pauses"))
     screens = found.screen_runs.first()
@@ -170,7 +173,7 @@ def _between(found: Application) -> dict[str, Any]:
         "screens": screens,
         "screen_sides": application_page.by_side(screens.results) if screens else [],
         "places": places,
-        "triggers": queue_order.restudy_triggers(found),
+        "triggers": [item.what if names else item.public for item in queue_order.restudy_triggers(found)],
         "questions": found.information_requests.select_related("asked_by", "answered_by"),
         "may_screen": "screen" in states.actions(found.state),
     }
@@ -202,10 +205,7 @@ def act_on_application(request: HttpRequest, number: int) -> HttpResponse:
     found = or_404(queries.application, request.user, number)
     action = request.POST.get("action", "")
     with told(request):
-        if action in ("permit", "resume"):
-            commissioning.permit(found, by=request.user)
-        else:
-            application_services.act(found, action, by=request.user, reason=request.POST.get("reason", "")[:500])
+        commissioning.act(found, action, by=request.user, reason=request.POST.get("reason", "")[:500])
     return redirect("application", number=number)
 
 

@@ -14,7 +14,7 @@ from interconnection import queries, queue_order, roles
 from interconnection.models import Application
 from interconnection.services import bulk as bulk_services
 from interconnection.services import clocks, screening
-from interconnection.views.common import PAGE_SIZE, or_404, told
+from interconnection.views.common import PAGE_SIZE, or_404, told, whole_number
 
 
 @access(post=(roles.ENGINEER,))
@@ -30,10 +30,10 @@ def screen_application(request: HttpRequest, number: int) -> HttpResponse:
 @access(post=(roles.ENGINEER,))
 def bulk(request: HttpRequest) -> HttpResponse:
     """One action on the chosen applications of the board; the answer counts what was taken and names what was not."""
-    chosen = [int(text) for text in request.POST.getlist("application")[:PAGE_SIZE] if text.isascii() and text.isdigit()]
-    rows = queries.applications(request.user).filter(pk__in=[number for number in chosen if number < 2**31]).order_by("pk")
+    chosen = [whole_number(text, 0, 0, 2**31 - 1) for text in request.POST.getlist("application")[:PAGE_SIZE]]
+    rows = queries.applications(request.user).filter(pk__in=chosen).order_by("pk")
+    what = request.POST.get("what", "")
     with told(request):
-        what = request.POST.get("what", "")
         found = bulk_services.act(rows, what, actor=str(request.user))
         taken = [item for item in found if not item.refusal]
         if taken:

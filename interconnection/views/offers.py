@@ -96,7 +96,7 @@ def check_offer(request: HttpRequest, number: int) -> HttpResponse:
             terms = offer_editor.terms_of(application, study, edit)
             context |= {"terms": terms, "sentences": letter.sentences(terms), "expected": letter.expected(terms)}
             context["static"] = edit.kind in offer_options.STATIC
-            offer_editor.check(study, edit, terms)
+            offer_editor.check(application, study, edit, terms)
         except HeadroomError as error:
             context["error"] = error
     return render(request, "interconnection/_offer_check.html", context)

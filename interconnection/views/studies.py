@@ -61,7 +61,7 @@ def studies_in_hand(request: HttpRequest) -> HttpResponse:
 def study(request: HttpRequest, number: int) -> HttpResponse:
     """One study: how far it is, or its answer."""
     found = or_404(queries.study, request.user, number)
-    answer = json.loads(found.result) if found.status == Study.DONE else None
+    answer = queries.answer(request.user, found)
     others = queries.studies(request.user).filter(version__feeder=found.version.feeder, status=Study.DONE)
     context: dict[str, Any] = {
         "study": found,

@@ -48,7 +48,6 @@ def test_two_that_are_safe_alone_are_not_promised_together(
     application.refresh_from_db()
     terms = draft_terms(application, studied, starts=STARTS, ends=None)
     offer = prepare_offer(application, studied, terms, engineer=people["engineer"])
-    accept_offer(approve_offer(offer, approver=people["approver"]), applicant=people["applicant"], typed_name="Ada")
     second = submit(file_application(ask(name="Beside"), applicant=people["other"]), actor="other")
     request = build_request(version, "671", (1, 2, 3), second.import_w, second.export_w, hours=48)
     study = order_study(version, request, actor="engineer", application=second)
@@ -56,9 +55,13 @@ def test_two_that_are_safe_alone_are_not_promised_together(
     study.refresh_from_db()
     second.refresh_from_db()
     same = draft_terms(second, study, starts=STARTS, ends=None)
-    with pytest.raises(Conflict, match="at their failsafe limits") as refused:
+    with pytest.raises(Conflict, match="at their firm limits") as refused:
         prepare_offer(second, study, same, engineer=people["engineer"])
-    assert "Lower this offer" in refused.value.remedy
+    assert "Lower this offer" in refused.value.remedy, "the first only waits for its approver, and could be signed"
+    accept_offer(approve_offer(offer, approver=people["approver"]), applicant=people["applicant"], typed_name="Ada")
+    for terms in (same, replace(same, failsafe=NOTHING)):
+        with pytest.raises(Conflict, match="at their firm limits"):
+            prepare_offer(second, study, terms, engineer=people["engineer"])
     prepare_offer(second, study, replace(same, firm=NOTHING, failsafe=NOTHING), engineer=people["engineer"])
 
 

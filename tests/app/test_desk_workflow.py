@@ -202,9 +202,11 @@ def test_suspended_comes_back_only_by_the_same_gate(accepted: Application, peopl
     with pytest.raises(InputError, match="reason"):
         act(accepted, "suspend", by=people["operator"])
     act(accepted, "suspend", by=people["operator"], reason="did not follow its limit")
-    with pytest.raises(Conflict):
-        commissioning.permit(accepted, by=people["engineer"], now=NOW + timedelta(days=200))
-    commissioning.permit(accepted, by=people["engineer"], now=NOW)
+    with pytest.raises(Conflict, match="no commissioning result"):
+        commissioning.permit(accepted, "resume", by=people["engineer"], now=NOW + timedelta(days=200))
+    with pytest.raises(Conflict, match="cannot take 'permit'"):
+        commissioning.permit(accepted, by=people["engineer"], now=NOW)
+    commissioning.permit(accepted, "resume", by=people["engineer"], now=NOW)
     assert accepted.state == states.PERMITTED
     with pytest.raises(Conflict, match="role"):
         act(accepted, "end", by=people["applicant"], reason="done")

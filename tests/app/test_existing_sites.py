@@ -1,14 +1,19 @@
 """Which sites a study of an application counts: agreements at their firm limits, then the queue in its order."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
-from interconnection.models import Application, Constraint, FeederVersion, Offer, Study
-from interconnection.services import constraints, existing_sites, study_control, what_if
+from derms.errors import Conflict
+from interconnection import queries, queue_order
+from interconnection.models import Agreement, Application, Constraint, FeederVersion, Offer, Study
+from interconnection.services import bulk, constraints, existing_sites, study_control, what_if
 from interconnection.services.applications import file_application, submit
+from interconnection.services.offers import accept_offer
 from interconnection.services.studies import perform
 from tests.app.conftest import ask
 
@@ -66,3 +71,66 @@ def test_an_agreement_counts_for_everybody_and_the_study_says_so(
     for side in ("import", "export"):
         assert counted[side]["largest_kw"] <= alone[side]["largest_kw"]
     assert counted["import"]["largest_kw"] == pytest.approx(answer["firm_import_kw"], abs=0.2)
+
+
+def test_an_applicant_learns_that_others_count_and_not_who_they_are(
+    newcomer: Application, offered: Offer, people: dict[str, Any], version: FeederVersion
+) -> None:
+    Offer.objects.filter(pk=offered.pk).update(status=Offer.ACCEPTED)
+    Application.objects.filter(pk=offered.application_id).update(state="accepted", completed=timezone.now())
+    study = perform(study_control.order(newcomer, 24, actor="engineer").pk, workers=1)
+    whole, theirs = queries.answer(people["engineer"], study), queries.answer(people["applicant"], study)
+    assert whole is not None
+    assert theirs is not None
+    assert whole["existing"]
+    assert not {"existing", "existing_kw"} & set(theirs)
+    assert any(finding.startswith("1 other sites") for finding in theirs["findings"])
+    assert theirs["hourly"] == whole["hourly"]
+    name = offered.application.reference
+    for address in (f"/api/v1/studies/{study.pk}/", f"/studies/{study.pk}/", f"/applications/{newcomer.pk}/"):
+        browser = Client()
+        browser.force_login(people["applicant"])
+        page = browser.get(address)
+        assert page.status_code == 200
+        assert name not in page.content.decode()
+        browser.force_login(people["engineer"])
+        assert name in browser.get(address).content.decode(), "the utility reads the names"
+
+
+def test_what_was_agreed_while_a_study_ran_is_a_reason_to_study_again(
+    newcomer: Application, offered: Offer, people: dict[str, Any]
+) -> None:
+    study = perform(study_control.order(newcomer, 24, actor="engineer").pk, workers=1)
+    assert queue_order.restudy_triggers(newcomer) == []
+    accept_offer(offered, applicant=people["applicant"], typed_name="Ada")
+    agreed = Agreement.objects.get().accepted
+    Study.objects.filter(pk=study.pk).update(created=agreed - timedelta(seconds=9), finished=agreed + timedelta(seconds=9))
+    (trigger,) = queue_order.restudy_triggers(newcomer)
+    assert (trigger.kind, offered.application.reference in trigger.what) == ("agreement", True)
+    assert offered.application.reference not in trigger.public
+
+
+def test_a_copy_of_a_study_counts_who_is_there_now(newcomer: Application, offered: Offer) -> None:
+    study = study_control.order(newcomer, 24, actor="engineer")
+    assert [site["basis"] for site in study.request["existing"]] == ["offer"]
+    Offer.objects.filter(pk=offered.pk).update(status=Offer.ACCEPTED)
+    Application.objects.filter(pk=offered.application_id).update(state="accepted")
+    copy = study_control.clone(study, study_control.Change(import_w=1000), actor="engineer")
+    assert [site["basis"] for site in copy.request["existing"]] == ["agreement"]
+
+
+def test_an_agreement_that_the_newest_model_lacks_a_bus_for_stops_studies(
+    newcomer: Application, offered: Offer, version: FeederVersion
+) -> None:
+    Application.objects.filter(pk=offered.application_id).update(bus="gone")
+    assert existing_sites.ahead_of(newcomer, version) == (), "who only waits there counts for nothing"
+    Application.objects.filter(pk=offered.application_id).update(state="accepted")
+    with pytest.raises(Conflict, match=offered.application.reference):
+        study_control.order(newcomer, 24, actor="engineer")
+
+
+def test_studies_by_the_dozen_end_no_offer(offered: Offer) -> None:
+    (outcome,) = bulk.act([offered.application], "quick", actor="engineer")
+    assert "offer stands" in outcome.refusal
+    offered.refresh_from_db()
+    assert offered.status == Offer.OPEN

@@ -148,7 +148,7 @@ def test_a_cap_below_the_expectation_and_a_firm_above_the_study_are_refused(
         with pytest.raises(InputError, match="cap"):
             offer_editor.prepare(application, studied, replace(edit, cap_hours=expected - 1), engineer=people["engineer"])
         with pytest.raises(InputError, match="of the energy"):
-            offer_editor.check(studied, replace(edit, cap_energy_percent=0.0), offer_editor.terms_of(
+            offer_editor.check(application, studied, replace(edit, cap_energy_percent=0.0), offer_editor.terms_of(
                 application, studied, replace(edit, cap_energy_percent=0.0)))  # fmt: skip
     above = Limit(edit.firm.import_w + 1, edit.firm.export_w)
     with pytest.raises(InputError, match="firm"):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from interconnection.models import Application, Offer, Study
 from interconnection.services import commissioning
-from interconnection.services.applications import file_application, submit
+from interconnection.services.applications import act, file_application, submit
 from interconnection.services.commissioning import Result, Step
 from tests.app.conftest import ask
 from tests.app.test_api import post
@@ -108,13 +108,26 @@ def test_places_name_the_element_and_nobody_to_an_applicant(
     from interconnection.services import constraints
 
     constraints.store(studied, json.loads(studied.result))
-    theirs = callers["applicant"].get(address(application, "queue/"))
+    second = submit(file_application(ask(name="Behind"), applicant=people["other"]), actor="other")
+    behind = Study.objects.create(
+        application=second, version=studied.version, request=studied.request, inputs_sha256=studied.inputs_sha256,
+        engine=studied.engine, total_hours=48, status=Study.DONE, result=studied.result, finished=timezone.now(),
+    )  # fmt: skip
+    constraints.store(behind, json.loads(studied.result))
+    theirs = callers["other"].get(address(second, "queue/"))
     assert theirs.status_code == 200
     places = theirs.json()["positions"]
     assert places
-    assert all(place["position"] >= 1 and place["element"] and place["ahead"] == [] for place in places)
+    assert all(place["position"] == 2 and place["element"] and place["ahead"] == [] for place in places)
     assert all(place["withdrawal_frees_kw"] == place["asked_kw"] for place in places)
     assert theirs.json()["restudy"] == []
+    seen = callers["engineer"].get(address(second, "queue/")).json()["positions"]
+    assert all(place["ahead"] == [application.reference] for place in seen)
+    application.refresh_from_db()
+    act(application, "withdraw", by=people["applicant"])
+    for caller, named in (("other", False), ("engineer", True)):
+        (trigger,) = callers[caller].get(address(second, "queue/")).json()["restudy"]
+        assert (application.reference in trigger["what"]) == named
 
 
 # Options and preparing one of them

@@ -160,9 +160,9 @@ class Life(RuleBasedStateMachine):
         result = Result(kind, [Step("all", passed)], datetime.now(UTC) - timedelta(seconds=1))
         self.attempt(lambda found: commissioning.record(found, result, by=PEOPLE["engineer"], witness=PEOPLE[witness]))
 
-    @rule(who=WHO)
-    def is_permitted(self, who: str) -> None:
-        self.attempt(lambda found: commissioning.permit(found, by=PEOPLE[who]))
+    @rule(who=WHO, action=st.sampled_from(["permit", "resume"]))
+    def is_permitted(self, who: str, action: str) -> None:
+        self.attempt(lambda found: commissioning.permit(found, action, by=PEOPLE[who]))
 
     @rule(
         who=WHO, action=st.sampled_from(["withdraw", "commission", "suspend", "end"]), reason=st.sampled_from(["", "why"])

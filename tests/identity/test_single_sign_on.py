@@ -125,7 +125,7 @@ def test_signing_in_again_is_the_same_account(pair: Known) -> None:
     assert _roles(pair, "worker") == "[[]]"
 
 
-def test_the_provider_is_asked_with_pkce_state_and_nonce(pair: Known) -> None:
+def test_the_provider_is_asked_with_pkce_and_state(pair: Known) -> None:
     browser = _browser()
     page = browser.get(pair.url + "/account/oidc/utility/login/", timeout=60)
     hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text))

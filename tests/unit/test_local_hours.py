@@ -81,9 +81,25 @@ def test_every_quarter_of_an_hour_around_every_change_of_clocks_is_inside(zone: 
 
 
 def test_utc_is_the_study_itself_and_a_half_hour_zone_takes_the_lower_of_two() -> None:
-    assert all(len(found) == 1 for found in places("UTC"))
+    first_of_march = range(59 * 24, 60 * 24)
+    assert all(len(found) == 1 for hour, found in enumerate(places("UTC")) if hour not in first_of_march)
+    assert places("UTC")[59 * 24] == ((1, 0), (2, 0)), "29 February lies between two study days and is held to both"
     assert offer_options.least_of(YEAR, "UTC") == offer_options.least_of(YEAR)
-    assert all(len(found) == 2 for found in places("Asia/Kolkata"))
+    away = range(58 * 24, 61 * 24)
+    assert all(len(found) == 2 for hour, found in enumerate(places("Asia/Kolkata")) if hour not in away)
+
+
+def test_in_a_leap_year_east_and_west_of_greenwich_no_hour_is_outside_its_cell() -> None:
+    for name in ("Pacific/Auckland", "America/Los_Angeles"):
+        zone, found = ZoneInfo(name), places(name)
+        for day in (59, 60):  # 29 February, 1 March of 2028
+            for hour in range(24):
+                moment = datetime(2028, 1, 1, hour, tzinfo=UTC) + timedelta(days=day)
+                local = moment.astimezone(zone)
+                study = 59 * 24 + hour
+                assert (local.month - 1, local.hour) in found[study] + found[study - 24]
+        eve = datetime(2028, 2, 28, 20, tzinfo=UTC).astimezone(zone)
+        assert (eve.month - 1, eve.hour) in found[58 * 24 + 20]
 
 
 def test_a_schedule_is_checked_in_its_own_zone() -> None:
