@@ -12,8 +12,11 @@ from interconnection.models import Agreement, Application, Study
 
 MOST_QUERIES = {
     "queue": 12, "studies": 8, "feeders": 8, "search": 8, "reports": 12, "baseline-ledger": 12, "compare-studies": 8,
-    "queue, one stage": 12, "search, a word": 10, "application": 32, "application with an offer": 32, "offer editor": 16,
-    "study": 10, "feeder": 10, "feeder's lines": 10,
+    "new-application": 6, "my-sites": 8, "rule-packs": 5, "engine-health": 6, "operations": 8, "alarms": 8,
+    "alarm-journal": 6, "orders": 7, "devices": 6, "subscriptions": 6, "evidence-list": 6, "audit": 9,
+    "curtailment-report": 9, "tokens": 7, "webhooks": 6, "manual": 5, "api-docs": 5, "queue, one stage": 12,
+    "search, a word": 10, "application": 32, "application with an offer": 32, "offer editor": 16, "study": 10, "feeder": 10,
+    "compare models": 7, "feeder board": 8, "sharing": 12, "switching": 8, "feeder's lines": 10,
 }  # fmt: skip
 MOST_KILOBYTES = 300
 
