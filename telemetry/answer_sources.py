@@ -48,14 +48,15 @@ class AnswerWatch:
 
     def _fresh(self, now: int) -> dict[str, Answer]:
         rows = ControlResponse.objects.filter(status__in=rules.DECISIVE).exclude(control__device__site="")
-        rows = rows.filter(at__gte=now - DAY_S) if self._last is None else rows.filter(pk__gt=self._last)
+        rows = rows.filter(at__gte=now - DAY_S)  # always: a first look that finds nothing must not read all history later
+        if self._last is not None:
+            rows = rows.filter(pk__gt=self._last)
         found: dict[str, Answer] = {}
         columns = ("control__device__site", "control__mrid", "control__creation", "status", "at", "pk")
         for row in rows.order_by("pk").values_list(*columns)[:MOST]:
             answer = Answer(*row)
             found[answer.site] = rules.newest(found.get(answer.site), answer)
             self._last = answer.number
-        self._last = self._last or 0
         return found
 
     def _record(self, late: Mapping[str, Open], feeders: Mapping[str, str], now: int) -> None:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from derms.errors import HeadroomError, InputError
-from derms.grid.switching import switched
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
 from telemetry.control.cycle_document import canonical, decide_again
-from telemetry.cycle_models import CycleDocument, SwitchingState
+from telemetry.cycle_models import CycleDocument
+from telemetry.model_text import text_of_cycle
 
 SOLVE_S = 60.0
 
@@ -67,9 +67,7 @@ def _ask_again(raw: dict[str, Any]) -> dict[str, Any] | None:
     version = FeederVersion.objects.filter(feeder__name=raw["feeder"], sha256=raw["model_sha256"]).first()
     if version is None:
         raise InputError("the cycle's model is not stored any more", where=raw["feeder"])
-    state = SwitchingState.objects.filter(feeder=raw["feeder"], name=raw["switching"]).first()
-    text = switched(version.text, state.opened, state.closed) if state is not None else version.text
-    with FeederProcess(text) as model:
+    with FeederProcess(text_of_cycle(version, raw["feeder"], raw["switching"])) as model:
         try:
             return model.call("live_envelope", raw["envelope"]["question"], timeout_s=SOLVE_S)
         except HeadroomError:

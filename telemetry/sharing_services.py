@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from derms.errors import Conflict, HeadroomError, InputError, NotFound
 from derms.grid.sharing_rules import RULES
-from derms.grid.switching import switched
 from derms.sandbox.warm_children import CHILDREN
 from interconnection import audit, site_queries
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
-from telemetry.cycle_models import CycleDocument, SwitchingState
+from telemetry.cycle_models import CycleDocument
+from telemetry.model_text import text_of_cycle
 from telemetry.order_services import PROPOSAL_S
 from telemetry.sharing_models import SharingChoice
 
@@ -61,6 +61,17 @@ def propose(feeder: str, element: str, rule: str, *, by: str, reason: str, now: 
 
 def approve(number: int, *, by: str, now: datetime) -> SharingChoice:
     """Put a proposed rule in force as the second person; it takes the place of the element's earlier rule."""
+    try:
+        row = _approved(number, by, now)
+    except IntegrityError as error:  # two proposals of one element, approved at once: the database lets one be in force
+        raise Conflict(
+            "another rule of this element was put in force meanwhile", where="number", remedy="Read the page again."
+        ) from error
+    row.refresh_from_db()
+    return row
+
+
+def _approved(number: int, by: str, now: datetime) -> SharingChoice:
     with transaction.atomic():
         row = _proposed(number)
         if row.by == by:
@@ -72,7 +83,6 @@ def approve(number: int, *, by: str, now: datetime) -> SharingChoice:
         earlier.update(state=SharingChoice.SUPERSEDED)
         _decide(row, SharingChoice.ACTIVE, by, now)
         audit.append(by, "set_sharing_rule", f"feeder {row.feeder}", {"rule": was}, _facts(row) | {"proposed_by": row.by})
-    row.refresh_from_db()
     return row
 
 
@@ -151,8 +161,7 @@ def preview(feeder: str) -> Preview:
     version = FeederVersion.objects.filter(feeder__name=feeder, sha256=raw["model_sha256"]).first()
     if version is None:
         raise NotFound("the cycle's model is not stored any more", where="feeder")
-    state = SwitchingState.objects.filter(feeder=feeder, name=raw["switching"]).first()
-    text = switched(version.text, state.opened, state.closed) if state is not None else version.text
+    text = text_of_cycle(version, feeder, raw["switching"])
     key = f"{version.sha256}/{raw['switching']}"
     answers: dict[str, dict[str, Any]] = {}
     refusals: dict[str, str] = {}

@@ -104,7 +104,8 @@ def reserve(device: EndDevice, content: dict[str, Any], *, now: int, pen: int) -
     mrid = content["mRID"].upper()
     with transaction.atomic():
         EndDevice.objects.select_for_update().get(pk=device.pk)  # two requests must not be promised the same power
-        if device.reservations.filter(end__gt=now).exclude(mrid=mrid).count() >= MOST_REQUESTS:
+        stands = device.reservations.filter(end__gt=now, status=FlowReservation.REQUESTED).exclude(mrid=mrid)
+        if status == FlowReservation.REQUESTED and stands.count() >= MOST_REQUESTS:
             raise LocalError(f"{MOST_REQUESTS} requests are open already", where="FlowReservationRequest")
         found = Offer(0, 0, ask.start, window["duration"])
         if status == FlowReservation.REQUESTED:
@@ -119,7 +120,14 @@ def reserve(device: EndDevice, content: dict[str, Any], *, now: int, pen: int) -
         row, _ = FlowReservation.objects.update_or_create(
             device=device, mrid=mrid, defaults=facts, create_defaults=facts | fresh
         )
+        _forget_cancelled(device)
     return row
+
+
+def _forget_cancelled(device: EndDevice) -> None:
+    """Keep the newest cancelled requests only: they bind nothing, and whoever makes and cancels fills no table."""
+    old = device.reservations.filter(status=FlowReservation.CANCELLED).order_by("-changed", "-pk")
+    device.reservations.filter(pk__in=list(old.values_list("pk", flat=True)[MOST_REQUESTS:])).delete()
 
 
 def _firm(site: str, now: int, energy: float) -> int:

@@ -9,12 +9,13 @@ from django.core.management import call_command
 
 from derms.errors import Conflict, InputError
 from derms.grid.envelope import Site
+from derms.grid.switching import switched
 from derms.grid.switching_states import SwitchingState
 from derms.limits import NOTHING, Limit
 from interconnection.models import FeederVersion
 from interconnection.services.switching import hourly_ceiling, known_states
 from interconnection.study_models import StateTable
-from telemetry import certificate_services, control_session
+from telemetry import certificate_services, control_session, model_text
 from telemetry.cycle_models import Certificate
 from tests.unit.terms import terms
 
@@ -56,6 +57,17 @@ def test_a_state_of_the_desk_is_declared_by_its_name_and_brings_its_text_ratings
     assert capped.flexible == Limit(700_000, 50_000), "the table, but never below the certified failsafe"
     (unknown,) = control_session._ceilings(found, [site], 24)
     assert unknown.flexible == site.flexible, "an hour that was not studied"
+
+
+def test_a_recorded_cycle_is_asked_again_on_the_text_that_was_solved(version: FeederVersion, agreed: list[Any]) -> None:
+    tied = SwitchingState("backfeed", opened=("line.section_632_670",), ties=(("633", "671"),))
+    kept(version, tied)
+    certificate_services.declare_state(version, "backfeed", opened=[], closed=[], **WHO)
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    assert model_text.text_of_cycle(version, "ieee13", "backfeed") == found.text()
+    assert found.text() != switched(version.text, tied.opened, ()), "a tie is more than switches"
+    assert model_text.text_of_cycle(version, "ieee13", "normal") == version.text
 
 
 def test_a_place_without_supply_in_a_state_has_nothing_and_one_without_a_table_is_not_known(version: FeederVersion) -> None:

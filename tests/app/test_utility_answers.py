@@ -117,6 +117,13 @@ def test_a_restarted_annunciator_knows_what_was_refused_before_and_an_opt_in_tak
     assert site.look() == {"control_opted_out": "returned"}
 
 
+def test_an_empty_first_look_does_not_bring_up_last_weeks_answers() -> None:
+    site, watch = Site(), AnswerWatch()
+    site.answer(site.lend(), 4)
+    later = site.now() + 3 * 86_400
+    assert watch.look(later, {}) == watch.look(later + 1, {}) == []
+
+
 def test_another_sites_answer_clears_nothing() -> None:
     site = Site()
     site.answer(site.lend(), 252)

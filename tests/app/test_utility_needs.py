@@ -25,6 +25,7 @@ from telemetry.engine import ControlEngine
 from telemetry.protocols.ieee2030_5 import codec, xml
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
 from telemetry.protocols.ieee2030_5.site import UtilitySite
+from telemetry.utility_models import FlowReservation
 from tests.unit.terms import terms
 from tests.unit.test_engine import Leader, Recorder
 from tests.wire.utility_client import Client
@@ -160,3 +161,10 @@ def test_a_request_beyond_the_agreement_weighs_as_the_agreement_and_a_flood_is_r
     assert house.solver.asked["hurried"] == (FLEXIBLE.import_w, FLEXIBLE.export_w)
     answers = [house.request("patient", 10, 1_000, 60, mrid=f"{number:032X}") for number in range(MOST_REQUESTS + 1)]
     assert set(answers[:-1]) == {201} and answers[-1] == 503
+    for number in range(MOST_REQUESTS):
+        assert house.request("patient", 10, 1_000, 60, mrid=f"{number:032X}", status=1) in (201, 204)
+    more = [house.request("patient", 10, 1_000, 60, mrid=f"{number + 999:032X}") for number in range(2)]
+    assert set(more) == {201}, "what was cancelled makes room"
+    for number in range(2):
+        house.request("patient", 10, 1_000, 60, mrid=f"{number + 999:032X}", status=1)
+    assert FlowReservation.objects.filter(status=FlowReservation.CANCELLED).count() == MOST_REQUESTS
