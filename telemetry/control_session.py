@@ -187,7 +187,7 @@ class Session:
                 self.progress.stand_by()
                 await self._rest(LOOK_S)
                 continue
-            await self.wires.open(self.engine.ports)
+            await self.wires.open(self.engine.ports, self.engine.books)
             head = await self._head()
             await self._read_rules()
             record = await self.engine.cycle(head, hour=_hour(self.clock.now()))

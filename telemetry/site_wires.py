@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -15,6 +15,7 @@ from derms.clock import Clock
 from derms.errors import LocalError
 from interconnection.queries import permitted_sites
 from telemetry import queries
+from telemetry.control.site_book import SiteBook
 from telemetry.database import fresh
 from telemetry.models import SiteEndpoint
 from telemetry.protocols.closed_wire import ClosedWire
@@ -38,11 +39,12 @@ class SiteWires:
         self._ports: dict[str, SitePort] = {}
         self._places: dict[str, tuple[str, str, int]] = {}
 
-    async def open(self, ports: dict[str, SitePort]) -> None:
+    async def open(self, ports: dict[str, SitePort], books: Mapping[str, SiteBook]) -> None:
         """Open the wires of permitted sites that have an address; let go of those that may not be operated any more.
 
         Only the leader talks to sites. A site without permission is at its failsafe by itself, and its wire is free for
-        the commissioning test. A site whose wire cannot be opened is silent; the others are controlled.
+        the commissioning test. A site whose wire cannot be opened is silent; the others are controlled. `books`: they say
+        how old a site's reading may be.
         """
         self._ports, names = ports, [item.site for item in self._terms]
         try:
@@ -65,7 +67,7 @@ class SiteWires:
             if open_now:  # the site moved: its old wire leads nowhere, or to somebody else
                 await let_go(ports.pop(item.site))
             try:
-                ports[item.site] = await self._open(item, place)
+                ports[item.site] = await self._open(item, place, books[item.site].stale_s)
             except (*BAD_ANSWER, OSError):
                 LOG.exception("the wire of %s could not be opened: it is tried again in the next cycle", item.site)
                 continue
@@ -78,7 +80,7 @@ class SiteWires:
         self._places.clear()
         await asyncio.gather(*(let_go(port) for port in ports))
 
-    async def _open(self, item: Terms, place: SiteEndpoint) -> SitePort:
+    async def _open(self, item: Terms, place: SiteEndpoint, stale_s: float) -> SitePort:
         protocol, host, port = place.protocol, place.host, place.port
         if protocol == "dnp3":
             dialect = Dialect.parse(place.device) if place.device else OURS
@@ -86,7 +88,7 @@ class SiteWires:
         if protocol == "sunspec":
             return SunSpecSite(item.site, host, port, item.failsafe, self._clock)
         if protocol == "ieee2030_5":
-            utility = UtilitySite(item.site, item.failsafe, self._clock, pen=settings.UTILITY_PEN)
+            utility = UtilitySite(item.site, item.failsafe, self._clock, pen=settings.UTILITY_PEN, stale_s=stale_s)
             await utility.begin()
             return utility
         raise LocalError(f"no wire is named {protocol!r}", where=item.site)

@@ -18,6 +18,8 @@ from derms.errors import LocalError
 from interconnection import audit
 from interconnection.audit_models import AuditEntry
 from telemetry import lead_services, recorder, services, site_wires
+from telemetry.control.settings import ControlSettings
+from telemetry.control.site_book import SiteBook
 from telemetry.leadership import DatabaseLeadership
 from telemetry.recorder import DatabaseRecorder, Item
 from telemetry.site_wires import SiteWires
@@ -95,8 +97,9 @@ def test_an_endpoint_that_names_no_wire_silences_its_site_alone(
         "b": SimpleNamespace(protocol="dnp3", host="127.0.0.1", port=2, device={}),
     }
     monkeypatch.setattr(site_wires, "_permitted_places", lambda names: ({"a", "b"}, places))
-    wires, ports = SiteWires([terms("a"), terms("b")], SystemClock(), Master()), {}  # type: ignore[arg-type,var-annotated]
-    asyncio.run(wires.open(ports))
+    agreed = [terms("a"), terms("b")]
+    wires, ports = SiteWires(agreed, SystemClock(), Master()), {}  # type: ignore[arg-type,var-annotated]
+    asyncio.run(wires.open(ports, {item.site: SiteBook(item, ControlSettings()) for item in agreed}))
     assert set(ports) == {"b"}
 
 

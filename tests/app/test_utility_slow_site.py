@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -16,6 +18,7 @@ from lxml import etree
 
 from derms.clock import VirtualClock
 from derms.limits import Limit
+from telemetry import site_wires
 from telemetry import utility_services as services
 from telemetry.control.decide import Target
 from telemetry.control.grant import Reason
@@ -23,7 +26,7 @@ from telemetry.control.state import EnvelopeAnswer, HeadReading
 from telemetry.engine import ControlEngine
 from telemetry.protocols.ieee2030_5 import codec, xml
 from telemetry.protocols.ieee2030_5.handlers import Request, handle
-from telemetry.protocols.ieee2030_5.site import UtilitySite
+from telemetry.site_wires import SiteWires
 from telemetry.utility_models import Control, EndDevice
 from tests.unit.terms import terms
 from tests.unit.test_engine import Leader, Recorder
@@ -127,9 +130,10 @@ class World:
             clock=self.clock,
         )  # fmt: skip
         self.book = self.engine.books["depot"]
-        port = UtilitySite("depot", SLOW.failsafe, self.clock, pen=1, stale_s=self.book.stale_s)
-        self.engine.ports["depot"] = port
-        async_to_sync(port.begin)()
+        place = SimpleNamespace(protocol="ieee2030_5", host="", port=0)
+        with mock.patch.object(site_wires, "_permitted_places", lambda names: ({"depot"}, {"depot": place})):
+            wires = SiteWires([SLOW], self.clock, None)  # type: ignore[arg-type]
+            async_to_sync(wires.open)(self.engine.ports, self.engine.books)
         self.dead = False
 
     def run(self, seconds: int) -> None:
@@ -204,6 +208,15 @@ def test_a_silent_engine_is_not_vouched_for_and_the_client_falls_back_at_its_nex
     world.dead = True
     world.run(90)
     assert world.client.limit() == FAILSAFE
+
+
+def test_a_site_that_posts_once_a_minute_never_counts_as_silent_between_two_posts() -> None:
+    world = World()
+    world.run(120)
+    for _ in range(12):
+        world.run(10)
+        assert world.book.misses == 0
+        assert world.book.fresh(world.clock.monotonic())
 
 
 def test_a_site_that_stops_posting_counts_as_silent() -> None:
