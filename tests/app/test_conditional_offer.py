@@ -11,7 +11,7 @@ import pytest
 from derms.errors import Conflict, InputError
 from derms.limits import NOTHING, Limit
 from interconnection.models import Application, FeederVersion, Study
-from interconnection.services import commissioning
+from interconnection.services import commissioning, joint_check
 from interconnection.services.applications import act, file_application, submit
 from interconnection.services.commissioning import Result, Step
 from interconnection.services.offers import accept_offer, approve_offer, draft_terms, prepare_offer
@@ -59,10 +59,18 @@ def test_two_that_are_safe_alone_are_not_promised_together(
         prepare_offer(second, study, same, engineer=people["engineer"])
     assert "Lower this offer" in refused.value.remedy, "the first only waits for its approver, and could be signed"
     accept_offer(approve_offer(offer, approver=people["approver"]), applicant=people["applicant"], typed_name="Ada")
-    for terms in (same, replace(same, failsafe=NOTHING)):
-        with pytest.raises(Conflict, match="at their firm limits"):
-            prepare_offer(second, study, terms, engineer=people["engineer"])
     prepare_offer(second, study, replace(same, firm=NOTHING, failsafe=NOTHING), engineer=people["engineer"])
+
+
+def test_what_is_promised_is_the_firm_limit_and_not_only_the_failsafe(
+    application: Application, studied: Study, people: dict[str, Any], version: FeederVersion
+) -> None:
+    application.refresh_from_db()
+    terms = draft_terms(application, studied, starts=STARTS, ends=None)
+    low = replace(terms, firm=terms.firm.scaled(0.4), failsafe=terms.firm.scaled(0.4))
+    joint_check.check(version, low, [low], [])
+    with pytest.raises(Conflict, match="at their firm limits"):
+        joint_check.check(version, replace(low, firm=terms.firm), [replace(low, firm=terms.firm)], [])
 
 
 def test_no_service_offers_more_than_was_studied(application: Application, studied: Study, people: dict[str, Any]) -> None:
