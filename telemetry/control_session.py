@@ -84,9 +84,7 @@ class Facts:
         return CriteriaSettings(thermal_pu=self.declared.thermal_pu)
 
     def ceiling(self, site: Site, hour: int) -> Limit | None:
-        """Return what the desk's table of this state leaves a site in an hour; None: it says nothing."""
-        if self.declared is None:
-            return None
+        """Return what the desk's table of this state leaves a site in an hour; None: no table, or not studied."""
         return hourly_ceiling(self.version, self.state, site.bus, "".join(map(str, site.phases)), hour)
 
 
@@ -318,11 +316,15 @@ class HeadClock:
 
 
 def _ceilings(found: Facts, sites: Sequence[Site], hour: int) -> list[Site]:
-    """Return the sites with what the state's tables leave them; the failsafe stays, its certificate stands for it."""
+    """Return the sites with what the state's tables leave them; the failsafe stays, its certificate stands for it.
+
+    The flexible limit was studied in the normal state: where this state's tables say nothing, only the failsafe is known.
+    """
     capped = []
     for site in sites:
         most = found.ceiling(site, hour)
-        capped.append(site if most is None else replace(site, flexible=site.flexible.meet(most).cover(site.failsafe)))
+        left = site.failsafe if most is None else site.flexible.meet(most).cover(site.failsafe)
+        capped.append(replace(site, flexible=left))
     return capped
 
 

@@ -36,7 +36,8 @@ def tables(
     texts: dict[str, str] = {}
     for state in [SwitchingState(NORMAL), *named]:
         texts[state.name], dead = _text(version, state)
-        found[state.name] = {"state": state.to_dict(), "dead_buses": len(dead), "supplied": request.bus not in dead}
+        supplied = request.bus.lower() not in dead
+        found[state.name] = {"state": state.to_dict(), "dead_buses": len(dead), "supplied": supplied}
         if found[state.name]["supplied"]:
             found[state.name] |= _studied(texts[state.name], version.sha256, _of_state(request, state), workers)
         else:
@@ -128,7 +129,7 @@ def _certificate(text: str, request: StudyRequest, failsafe: dict[str, int]) -> 
 
 def _stored(version: FeederVersion, request: StudyRequest, name: str, document: dict[str, Any]) -> StateTable:
     row, _ = StateTable.objects.update_or_create(
-        version=version, state=name, bus=request.bus, phases="".join(map(str, request.phases)),
+        version=version, state=name, bus=request.bus.lower(), phases="".join(map(str, request.phases)),
         defaults={"document": document},
     )  # fmt: skip
     return row

@@ -9,10 +9,12 @@ from django.core.management import call_command
 
 from derms.errors import Conflict, InputError
 from derms.grid.envelope import Site
+from derms.grid.study_request import StudyRequest
 from derms.grid.switching import switched
 from derms.grid.switching_states import SwitchingState
 from derms.limits import NOTHING, Limit
 from interconnection.models import FeederVersion
+from interconnection.services import switching
 from interconnection.services.switching import hourly_ceiling, known_states
 from interconnection.study_models import StateTable
 from telemetry import certificate_services, control_session, model_text
@@ -56,7 +58,16 @@ def test_a_state_of_the_desk_is_declared_by_its_name_and_brings_its_text_ratings
     (capped,) = control_session._ceilings(found, [site], 13)
     assert capped.flexible == Limit(700_000, 50_000), "the table, but never below the certified failsafe"
     (unknown,) = control_session._ceilings(found, [site], 24)
-    assert unknown.flexible == site.flexible, "an hour that was not studied"
+    assert unknown.flexible == site.failsafe, "an hour that was not studied"
+    (elsewhere,) = control_session._ceilings(found, [replace(site, bus="675")], 13)
+    assert elsewhere.flexible == site.failsafe, "a place without a table: its flexible limit is of another state"
+
+
+def test_a_table_of_a_place_in_capitals_is_found_again(version: FeederVersion) -> None:
+    request = StudyRequest(bus="RG60", phases=(1, 2, 3), import_w=100_000, export_w=0, hours=(13,))
+    normal, storm = switching.tables(version, [STATE], request, certify=False)
+    assert (normal.bus, storm.bus) == ("rg60", "rg60")
+    assert hourly_ceiling(version, "storm", "RG60", "123", 13) is not None
 
 
 def test_a_recorded_cycle_is_asked_again_on_the_text_that_was_solved(version: FeederVersion, agreed: list[Any]) -> None:
