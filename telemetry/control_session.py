@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -83,9 +83,16 @@ class Facts:
             return CriteriaSettings()
         return CriteriaSettings(thermal_pu=self.declared.thermal_pu)
 
-    def ceiling(self, site: Site, hour: int) -> Limit | None:
-        """Return what the desk's table of this state leaves a site in an hour; None: no table, or not studied."""
-        return hourly_ceiling(self.version, self.state, site.bus, "".join(map(str, site.phases)), hour)
+    def ceiling(self, site: Site, now: datetime) -> Limit | None:
+        """Return what the desk's table of this state leaves a site; None: no table, or an hour that was not studied.
+
+        A grant of now lives into the table's next hour: what is asked for must hold there too.
+        """
+        found = next(item for item in self.terms if item.site == site.name)
+        end = now + timedelta(seconds=found.lease_s + found.response_s)
+        moments = (min(end, now + timedelta(hours=count)) for count in range(int((end - now).total_seconds() // 3600) + 2))
+        hours = sorted({_hour(moment) for moment in moments})
+        return hourly_ceiling(self.version, self.state, site.bus, "".join(map(str, site.phases)), hours)
 
 
 def facts(feeder: str, now: datetime) -> Facts | None:
@@ -168,8 +175,10 @@ class Session:
         ceilings = sync_to_async(fresh(_ceilings), thread_sensitive=False) if self.facts.declared is not None else None
 
         async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
+            if ceilings is None:
+                return sites
             try:
-                return sites if ceilings is None else await asyncio.wait_for(ceilings(self.facts, sites, hour), WAIT_S)
+                return await asyncio.wait_for(ceilings(self.facts, sites, self.clock.now()), WAIT_S)
             except (Error, TimeoutError) as error:
                 raise LocalError("the tables of this switching state could not be read", where=self.feeder) from error
 
@@ -315,14 +324,14 @@ class HeadClock:
         return HeadReading(received, power_w, reactive_var)
 
 
-def _ceilings(found: Facts, sites: Sequence[Site], hour: int) -> list[Site]:
+def _ceilings(found: Facts, sites: Sequence[Site], now: datetime) -> list[Site]:
     """Return the sites with what the state's tables leave them; the failsafe stays, its certificate stands for it.
 
     The flexible limit was studied in the normal state: where this state's tables say nothing, only the failsafe is known.
     """
     capped = []
     for site in sites:
-        most = found.ceiling(site, hour)
+        most = found.ceiling(site, now)
         left = site.failsafe if most is None else site.flexible.meet(most).cover(site.failsafe)
         capped.append(replace(site, flexible=left))
     return capped

@@ -66,17 +66,21 @@ def known_states(version: FeederVersion) -> dict[str, SwitchingState]:
     return {row.state: SwitchingState.from_dict(row.document["state"]) for row in rows}
 
 
-def hourly_ceiling(version: FeederVersion, state: str, bus: str, phases: str, hour: int) -> Limit | None:
-    """Return what a state's stored table leaves a place in the month and hour of a study hour; None: no table, or no
-    value for that hour. A place without supply has nothing."""
+def hourly_ceiling(version: FeederVersion, state: str, bus: str, phases: str, hours: Sequence[int]) -> Limit | None:
+    """Return what a state's stored table leaves a place in the month and hour of each of these study hours.
+
+    None: no table, or no value for one of them. A place without supply has nothing.
+    """
     row = StateTable.objects.filter(version=version, state=state, bus=bus.lower(), phases=phases).first()
     if row is None:
         return None
     if not row.document["supplied"]:
         return NOTHING
-    month, table = month_of(hour), row.document["table"]
-    kw = [table[f"{side}_kw"][month][hour % 24] for side in ("import", "export")]
-    return None if None in kw else Limit(int(kw[0] * 1000), int(kw[1] * 1000))
+    table, places = row.document["table"], [(month_of(hour), hour % 24) for hour in hours]
+    kw = {side: [table[f"{side}_kw"][month][hour] for month, hour in places] for side in ("import", "export")}
+    if None in kw["import"] or None in kw["export"]:
+        return None
+    return Limit(int(min(kw["import"]) * 1000), int(min(kw["export"]) * 1000))
 
 
 def limits_in_state(version: FeederVersion, state: str, bus: str, phases: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The control room works with the states, tables and certificates that the desk made ready: one name, one meaning."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -23,7 +23,9 @@ from tests.unit.terms import terms
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 7, 1, 12, tzinfo=UTC)
+MIDNIGHT = datetime(2026, 7, 2, tzinfo=UTC)
 STATE = SwitchingState("storm", opened=("capacitor.bank_675",), thermal_pu=1.2)
+DEPOT = Site("depot", "671", (1, 2, 3), 0.0, 0.0, Limit(100_000, 50_000), Limit(900_000, 700_000), NOTHING, NOTHING, True)
 WHO: dict[str, Any] = {"by": "op", "reason": "a storm", "now": NOW}
 
 
@@ -52,22 +54,38 @@ def test_a_state_of_the_desk_is_declared_by_its_name_and_brings_its_text_ratings
     assert found.declared == STATE
     assert 'edit "capacitor.bank_675" enabled=no' in found.text()
     assert found.criteria().thermal_pu == 1.2
-    site = Site(
-        "depot", "671", (1, 2, 3), 0.0, 0.0, Limit(100_000, 50_000), Limit(900_000, 700_000), NOTHING, NOTHING, True
-    )
-    (capped,) = control_session._ceilings(found, [site], 13)
+    site = DEPOT
+    (capped,) = control_session._ceilings(found, [site], NOW)
     assert capped.flexible == Limit(700_000, 50_000), "the table, but never below the certified failsafe"
-    (unknown,) = control_session._ceilings(found, [site], 24)
+    (unknown,) = control_session._ceilings(found, [site], MIDNIGHT)
     assert unknown.flexible == site.failsafe, "an hour that was not studied"
-    (elsewhere,) = control_session._ceilings(found, [replace(site, bus="675")], 13)
+    (elsewhere,) = control_session._ceilings(found, [replace(site, bus="675")], NOW)
     assert elsewhere.flexible == site.failsafe, "a place without a table: its flexible limit is of another state"
+
+
+@pytest.mark.parametrize(("lease_s", "before"), [(60, 64), (900, 904)])
+def test_what_is_lent_holds_in_the_hour_into_which_its_lease_runs(
+    version: FeederVersion, agreed: list[Any], lease_s: int, before: int
+) -> None:
+    export_kw = [[600.0] * 13 + [200.0] + [600.0] * 10] * 12
+    kept(version, STATE, table={"import_kw": [[700.0] * 24] * 12, "export_kw": export_kw})
+    certificate_services.declare_state(version, "storm", opened=[], closed=[], **WHO)
+    agreed[0] = replace(agreed[0], lease_s=lease_s, response_s=5)
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    one = NOW + timedelta(hours=1)
+    exports = []
+    for moment in (one - timedelta(seconds=before + 2), one - timedelta(seconds=before), one + timedelta(hours=1)):
+        (capped,) = control_session._ceilings(found, [DEPOT], moment)
+        exports.append(capped.flexible.export_w)
+    assert exports == [600_000, 200_000, 600_000]
 
 
 def test_a_table_of_a_place_in_capitals_is_found_again(version: FeederVersion) -> None:
     request = StudyRequest(bus="RG60", phases=(1, 2, 3), import_w=100_000, export_w=0, hours=(13,))
     normal, storm = switching.tables(version, [STATE], request, certify=False)
     assert (normal.bus, storm.bus) == ("rg60", "rg60")
-    assert hourly_ceiling(version, "storm", "RG60", "123", 13) is not None
+    assert hourly_ceiling(version, "storm", "RG60", "123", [13]) is not None
 
 
 def test_a_recorded_cycle_is_asked_again_on_the_text_that_was_solved(version: FeederVersion, agreed: list[Any]) -> None:
@@ -83,8 +101,8 @@ def test_a_recorded_cycle_is_asked_again_on_the_text_that_was_solved(version: Fe
 
 def test_a_place_without_supply_in_a_state_has_nothing_and_one_without_a_table_is_not_known(version: FeederVersion) -> None:
     kept(version, STATE, supplied=False)
-    assert hourly_ceiling(version, "storm", "671", "123", 13) == NOTHING
-    assert hourly_ceiling(version, "storm", "675", "123", 13) is None
+    assert hourly_ceiling(version, "storm", "671", "123", [13]) == NOTHING
+    assert hourly_ceiling(version, "storm", "675", "123", [13]) is None
     assert list(known_states(version)) == ["storm"]
 
 
