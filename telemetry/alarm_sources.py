@@ -18,6 +18,7 @@ from telemetry.control import answers
 from telemetry.control.alarm_rules import Look
 from telemetry.control.alarm_table import CERTIFICATE_DAYS, TABLE
 from telemetry.control.clock_check import ClockCheck
+from telemetry.model_text import meaning_of
 
 FEEDERS_S = 30.0
 ANSWERS_S = 10.0
@@ -123,7 +124,7 @@ def _certificate(feeder: str, now: datetime) -> tuple[bool | None, str]:
         return None, ""
     state = certificate_services.switching_state(feeder)
     name = state.name if state is not None else certificate_services.NORMAL
-    row = certificate_services.certificate_of(version, terms, name)
+    row = certificate_services.certificate_of(version, terms, name, meaning_of(version, state))
     if row is None:
         return None, ""
     why = "{criterion} at {element} in hour {hour}".format_map({"criterion": "", "element": "", "hour": ""} | row.detail)

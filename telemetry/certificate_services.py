@@ -13,6 +13,7 @@ from derms.agreement import Terms
 from derms.errors import Conflict
 from derms.grid.switching import switched
 from derms.grid.switching_states import SwitchingState as Declared
+from derms.grid.switching_states import meaning_sha256
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection import audit
 from interconnection.models import FeederVersion
@@ -21,6 +22,7 @@ from telemetry.cycle_models import Certificate, SwitchingState
 
 CERTIFY_S = 1800.0
 NORMAL = "normal"
+NO_CHANGE = meaning_sha256()
 
 
 def limits_sha256(terms: Sequence[Terms]) -> str:
@@ -29,27 +31,45 @@ def limits_sha256(terms: Sequence[Terms]) -> str:
     return hashlib.sha256(json.dumps(facts, separators=(",", ":")).encode()).hexdigest()
 
 
-def certificate_of(version: FeederVersion, terms: Sequence[Terms], state: str = NORMAL) -> Certificate | None:
-    """Return the certificate for a model, these failsafe limits and a switching state; None where none was tried."""
+def certificate_of(
+    version: FeederVersion, terms: Sequence[Terms], state: str = NORMAL, meaning: str = NO_CHANGE
+) -> Certificate | None:
+    """Return the certificate for a model, these failsafe limits and a switching state; None where none was tried.
+
+    `meaning`: the hash of what the state is; a certificate of what the name stood for before is none.
+    """
     return Certificate.objects.filter(
-        feeder=version.feeder.name, model_sha256=version.sha256, state=state, limits_sha256=limits_sha256(terms)
-    ).first()
+        feeder=version.feeder.name, model_sha256=version.sha256, state=state, state_sha256=meaning,
+        limits_sha256=limits_sha256(terms),
+    ).first()  # fmt: skip
+
+
+def certificate_for(
+    version: FeederVersion, terms: Sequence[Terms], opened: Sequence[str], closed: Sequence[str]
+) -> Certificate | None:
+    """Return the certificate of a state by its open and closed elements; None: nobody knows it, or none was tried."""
+    name = name_of(version, opened, closed)
+    if name is None:
+        return None
+    known = known_states(version).get(name)
+    plain = meaning_sha256(opened, closed)
+    return certificate_of(version, terms, name, plain if known is None or known.ties else known.sha256())
 
 
 def certify(
     version: FeederVersion, terms: Sequence[Terms], model: FeederProcess, elements: Sequence[str], *, now: datetime,
-    state: str = NORMAL, criteria: Mapping[str, object] | None = None,
+    state: str = NORMAL, meaning: str = NO_CHANGE, criteria: Mapping[str, object] | None = None,
 ) -> Certificate:  # fmt: skip
     """Return the certificate, from the table or found now; raises Conflict when it does not hold.
 
-    `model`: the feeder in that switching state; `elements`: what to watch.
+    `model`: the feeder in that switching state; `meaning`: the hash of what that state is; `elements`: what to watch.
     """
-    found = certificate_of(version, terms, state)
+    found = certificate_of(version, terms, state, meaning)
     if found is None:
         sites = [[item.bus, list(item.phases), item.failsafe.import_w, item.failsafe.export_w] for item in terms]
         asked = {"sites": sites, "elements": list(elements), "criteria": dict(criteria or {})}
         answer = model.call("certificate", asked, timeout_s=CERTIFY_S)
-        found = keep(version, terms, answer, now=now, state=state)
+        found = keep(version, terms, answer, now=now, state=state, meaning=meaning)
     if not found.holds:
         detail = found.detail
         raise Conflict(
@@ -70,8 +90,12 @@ def certify_known(version: FeederVersion, terms: Sequence[Terms], *, now: dateti
     with FeederProcess(version.text) as normal:
         elements = list(normal.call("participants", {"sites": places_of(terms)})["elements"])
         for name, state in {NORMAL: None, **known_states(version)}.items():
-            row = certificate_of(version, terms, name)
-            found[name] = row or keep(version, terms, _answer(version, normal, terms, state, elements), now=now, state=name)
+            meaning = NO_CHANGE if state is None else state.sha256()
+            row = certificate_of(version, terms, name, meaning)
+            if row is None:
+                answer = _answer(version, normal, terms, state, elements)
+                row = keep(version, terms, answer, now=now, state=name, meaning=meaning)
+            found[name] = row
     return found
 
 
@@ -98,16 +122,22 @@ def _answer(
 
 
 def keep(
-    version: FeederVersion, terms: Sequence[Terms], answer: dict[str, object], *, now: datetime, state: str
+    version: FeederVersion, terms: Sequence[Terms], answer: dict[str, object], *, now: datetime, state: str, meaning: str
 ) -> Certificate:
     """Store what the check of all hours gave."""
     with transaction.atomic():
         row, new = Certificate.objects.get_or_create(
-            feeder=version.feeder.name, model_sha256=version.sha256, state=state, limits_sha256=limits_sha256(terms),
-            defaults={"holds": bool(answer["holds"]), "detail": answer, "at": now},
+            feeder=version.feeder.name, model_sha256=version.sha256, state=state, state_sha256=meaning,
+            limits_sha256=limits_sha256(terms), defaults={"holds": bool(answer["holds"]), "detail": answer, "at": now},
         )  # fmt: skip
         if new:
-            facts = {"model": version.sha256, "state": state, "limits": row.limits_sha256, **answer}
+            facts = {
+                "model": version.sha256,
+                "state": state,
+                "state_sha256": meaning,
+                "limits": row.limits_sha256,
+                **answer,
+            }
             audit.append("certificate", "certify", f"feeder {version.feeder.name}", {}, facts)
     return row
 
@@ -127,17 +157,20 @@ def _as_set(opened: Sequence[str], closed: Sequence[str]) -> tuple[list[str], li
     return sorted(item.lower() for item in opened), sorted(item.lower() for item in closed)
 
 
-def _one_meaning(feeder: str, name: str, opened: Sequence[str], closed: Sequence[str], known: Declared | None) -> None:
-    """A name stands for one set of open and closed elements, for certificates and tables go by it; else Conflict."""
+def _one_meaning(
+    feeder: str, name: str, opened: Sequence[str], closed: Sequence[str], known: Declared | None, meaning: str
+) -> None:
+    """A name stands for one set of elements, ties and ratings, for certificates and tables go by it; else Conflict."""
     before = SwitchingState.objects.filter(feeder=feeder, name=name).first()
     others = [(before.opened, before.closed)] if before is not None else []
     others += [([], [])] if name == NORMAL else []
     others += [(list(known.opened), list(known.closed))] if known is not None else []
-    for other in others:
-        if _as_set(opened, closed) != _as_set(*other):
-            raise Conflict(
-                f"state {name!r} stands for other elements already", where="name", remedy="Give this state another name."
-            )
+    changed = before is not None and before.state_sha256 not in ("", meaning)
+    if changed or any(_as_set(opened, closed) != _as_set(*other) for other in others):
+        raise Conflict(
+            f"state {name!r} stands for other elements, ties or ratings already", where="name",
+            remedy="Give this state another name.",
+        )  # fmt: skip
 
 
 def switching_state(feeder: str) -> SwitchingState | None:
@@ -156,12 +189,13 @@ def declare_state(
     if known is None:
         switched(version.text, opened, closed)  # raises for names that the model does not have
     feeder = version.feeder.name
-    _one_meaning(feeder, name, opened, closed, known)
+    meaning = meaning_sha256(opened, closed) if known is None else known.sha256()
+    _one_meaning(feeder, name, opened, closed, known, meaning)
     before = switching_state(feeder)
     with transaction.atomic():
         row = SwitchingState.objects.create(
             feeder=feeder, name=name, opened=list(opened), closed=list(closed), confirmed=confirmed, by=by, reason=reason,
-            at=now,
+            at=now, state_sha256=meaning,
         )  # fmt: skip
         log = audit.append if confirmed else audit.append_lowering
         was = {"state": before.name if before else NORMAL}

@@ -19,19 +19,20 @@ from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.envelope import Site
 from derms.grid.switching import switched
-from derms.grid.switching_states import SwitchingState
+from derms.grid.switching_states import SwitchingState, meaning_sha256
 from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection import audit
 from interconnection.models import FeederVersion
 from interconnection.queries import agreements_in_force
-from interconnection.services.switching import hourly_ceiling, known_states
+from interconnection.services.switching import hourly_ceiling
 from telemetry import certificate_services, order_services, outlook_services, queries, sharing_services
 from telemetry.control.settings import ControlSettings
 from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.database import fresh
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
+from telemetry.model_text import desk_state
 from telemetry.progress import Progress
 from telemetry.protocols.dnp3.master import Dnp3Pool
 from telemetry.recorder import DatabaseRecorder
@@ -68,6 +69,11 @@ class Facts:
         return (
             self.version.sha256, self.state, *self.opened, "/", *self.closed, desk, *(item.sha256() for item in self.terms)
         )  # fmt: skip
+
+    @property
+    def meaning(self) -> str:
+        """Return the hash of what the state is: what its certificate is found by."""
+        return meaning_sha256(self.opened, self.closed) if self.declared is None else self.declared.sha256()
 
     def text(self) -> str:
         """Return the model's text in this state; a state that the desk knows is put together in a confined child."""
@@ -109,7 +115,7 @@ def facts(feeder: str, now: datetime) -> Facts | None:
     row = certificate_services.switching_state(feeder)
     if row is None:
         return Facts(version, terms, certificate_services.NORMAL, (), ())
-    declared = known_states(version).get(row.name)
+    declared = desk_state(version, row)
     return Facts(version, terms, row.name, tuple(row.opened), tuple(row.closed), declared)
 
 
@@ -268,7 +274,7 @@ class Session:
         work = asyncio.create_task(
             find(
                 self.facts.version, self.facts.terms, model, elements, now=self.clock.now(), state=self.facts.state,
-                criteria=self.facts.criteria().to_dict(),
+                meaning=self.facts.meaning, criteria=self.facts.criteria().to_dict(),
             )
         )  # fmt: skip
         while not work.done():

@@ -87,6 +87,8 @@ class Certificate(Written):
     feeder = models.SlugField(max_length=64)
     model_sha256 = models.CharField(max_length=64)
     state = models.CharField(max_length=64)
+    state_sha256 = models.CharField(max_length=64, default="")
+    """What the state is, for a name may come to stand for something else; "": written before this was kept, no use."""
     limits_sha256 = models.CharField(max_length=64)
     holds = models.BooleanField()
     detail = models.JSONField()
@@ -96,7 +98,7 @@ class Certificate(Written):
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(
-                fields=["feeder", "model_sha256", "state", "limits_sha256"], name="one_certificate_a_state"
+                fields=["feeder", "model_sha256", "state", "state_sha256", "limits_sha256"], name="one_certificate_a_state"
             )
         ]
 
@@ -111,6 +113,8 @@ class SwitchingState(Written):
     name = models.CharField(max_length=64)
     opened = models.JSONField(default=list)
     closed = models.JSONField(default=list)
+    state_sha256 = models.CharField(max_length=64, default="")
+    """What was declared, with the desk's ties and ratings; "": written before this was kept."""
     confirmed = models.BooleanField(default=True)
     by = models.CharField(max_length=150)
     reason = models.CharField(max_length=300)

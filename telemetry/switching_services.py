@@ -101,8 +101,7 @@ def simulate_switching(
         live = [item for item in terms if item.bus.lower() not in dead]
         answer, problem = _envelope(model, live, powers, hour, scale, settings)
     effects = tuple(_effect(item, now_limits[item.site], answer, dead) for item in terms)
-    name = certificate_services.name_of(version, opened, closed)
-    certificate = None if name is None else certificate_services.certificate_of(version, terms, name)
+    certificate = certificate_services.certificate_for(version, terms, opened, closed)
     return Simulation(
         feeder, tuple(opened), tuple(closed), effects if not problem else (), len(dead),
         None if answer is None else round(answer["worst_loading_pu"] * 100.0, 1),

@@ -9,6 +9,8 @@ of it. What a state leaves without supply is taken out of the text, by name.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -62,6 +64,10 @@ class SwitchingState:
         """Return plain data."""
         return asdict(self)
 
+    def sha256(self) -> str:
+        """Return the hash of what the state is, whatever it is called: see `meaning_sha256`."""
+        return meaning_sha256(self.opened, self.closed, self.ties, self.thermal_pu)
+
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> SwitchingState:
         """Rebuild a state from JSON; raises InputError."""
@@ -71,6 +77,19 @@ class SwitchingState:
         lists = ("opened", "closed", "ties")
         plain: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in raw.items()}
         return cls(**plain)
+
+
+def meaning_sha256(
+    opened: Sequence[str] = (), closed: Sequence[str] = (), ties: Sequence[Sequence[str]] = (),
+    thermal_pu: float | None = None,
+) -> str:  # fmt: skip
+    """Return the hash of a state's open and closed elements, ties and ratings; their order and capitals mean nothing."""
+    facts = {
+        "opened": sorted({item.lower() for item in opened}), "closed": sorted({item.lower() for item in closed}),
+        "ties": sorted({tuple(sorted(bus.lower() for bus in pair)) for pair in ties}),
+        "thermal_pu": None if thermal_pu is None else float(thermal_pu),
+    }  # fmt: skip
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from derms.errors import InputError, NotFound
+from django.db import transaction
+
+from derms.errors import Conflict, InputError, NotFound
 from derms.grid.one_less import MOST
 from derms.grid.study_request import StudyRequest
 from derms.grid.switching_states import NORMAL, SwitchingState, month_hour_table, month_of
@@ -27,17 +29,18 @@ def tables(
 
     A state in which the site has no supply gets limits of nothing and says so. `failsafe_kw` is the least firm limit over
     the states with supply; each such state's certificate is that every site of the request may be at it, in every hour.
-    Raises what a study raises, or InputError for two states of one name.
+    Raises what a study raises, InputError for two states of one name, Conflict for a name that stands for another state.
     """
     named = [state for state in states if state.name != NORMAL]
     if len({state.name for state in named}) != len(named):
         raise InputError("two states have one name", where="states")
+    _one_meaning(version, named)
     found: dict[str, dict[str, Any]] = {}
     texts: dict[str, str] = {}
     for state in [SwitchingState(NORMAL), *named]:
         texts[state.name], dead = _text(version, state)
-        supplied = request.bus.lower() not in dead
-        found[state.name] = {"state": state.to_dict(), "dead_buses": len(dead), "supplied": supplied}
+        lives = request.bus.lower() not in dead
+        found[state.name] = {"state": state.to_dict(), "dead_buses": len(dead), "supplied": lives}
         if found[state.name]["supplied"]:
             found[state.name] |= _studied(texts[state.name], version.sha256, _of_state(request, state), workers)
         else:
@@ -48,7 +51,21 @@ def tables(
         document["failsafe_kw"] = {side: watts // 100 / 10 for side, watts in failsafe.items()}
         if certify and document["supplied"]:
             document["certificate"] = _certificate(texts[name], request, failsafe)
-    return [_stored(version, request, name, document) for name, document in found.items()]
+    with transaction.atomic():
+        FeederVersion.objects.select_for_update().get(pk=version.pk)  # another desk may have used a name meanwhile
+        _one_meaning(version, named)
+        return [_stored(version, request, name, document) for name, document in found.items()]
+
+
+def _one_meaning(version: FeederVersion, states: Sequence[SwitchingState]) -> None:
+    """All tables of one name are of one state: its elements, ties and ratings; else Conflict."""
+    meant = {state.name: state.sha256() for state in states}
+    for row in StateTable.objects.filter(version=version, state__in=meant):
+        if SwitchingState.from_dict(row.document["state"]).sha256() != meant[row.state]:
+            raise Conflict(
+                f"tables are stored under {row.state!r} for other elements, ties or ratings", where="states",
+                remedy="Give this state another name.",
+            )  # fmt: skip
 
 
 def generated(

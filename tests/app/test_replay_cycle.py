@@ -16,6 +16,7 @@ from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
 from interconnection.models import FeederVersion
 from telemetry import certificate_services, services
+from telemetry.certificate_services import NO_CHANGE
 from telemetry.control.cycle_document import canonical
 from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.cycle_models import Certificate, CycleDocument
@@ -97,12 +98,12 @@ def test_a_changed_record_does_not_run_to_its_bytes(cycles: list[int], part: str
 def test_a_certificate_is_found_once_for_a_model_a_state_and_a_set_of_limits(version: FeederVersion) -> None:
     agreed = [replace(terms("depot", failsafe=Limit(1000, 1000), bus="671"), feeder="ieee13")]
     answer = {"holds": True, "hours": 8760}
-    first = certificate_services.keep(version, agreed, dict(answer), now=NOW, state="normal")
+    first = certificate_services.keep(version, agreed, dict(answer), now=NOW, state="normal", meaning=NO_CHANGE)
     assert certificate_services.certificate_of(version, agreed) == first
     assert certificate_services.certificate_of(version, agreed, "transfer") is None
     more = [replace(agreed[0], failsafe=Limit(1001, 1000), firm=Limit(1001, 1000))]
     assert certificate_services.certificate_of(version, more) is None, "another failsafe limit is another certificate"
-    again = certificate_services.keep(version, agreed, {"holds": False}, now=NOW, state="normal")
+    again = certificate_services.keep(version, agreed, {"holds": False}, now=NOW, state="normal", meaning=NO_CHANGE)
     assert (again.pk, again.holds, Certificate.objects.count()) == (first.pk, True, 1)
 
 

@@ -1,5 +1,6 @@
 """The control room works with the states, tables and certificates that the desk made ready: one name, one meaning."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from derms.clock import SystemClock
 from derms.errors import Conflict, InputError
 from derms.grid.envelope import Site
 from derms.grid.study_request import StudyRequest
@@ -138,5 +140,91 @@ def test_certificates_of_all_known_states_are_ready_before_the_switch(
     assert "dark: FAILS at no supply depot" in said
     rows = {row.state: row for row in Certificate.objects.all()}
     assert set(rows) == {"normal", "storm", "dark"}
-    assert certificate_services.certificate_of(version, agreed, "storm") == rows["storm"]
+    assert certificate_services.certificate_of(version, agreed, "storm", STATE.sha256()) == rows["storm"]
     assert rows["storm"].detail.get("hours") or not rows["storm"].holds
+
+
+class Model:
+    """A feeder whose certificate turns out as told."""
+
+    def __init__(self, holds: bool) -> None:
+        self.holds, self.asked = holds, 0
+
+    def call(self, work: str, *_: Any, **__: Any) -> dict[str, Any]:
+        if work == "participants":
+            return {"elements": []}
+        self.asked += 1
+        return {"holds": self.holds, "criterion": "thermal", "element": "x", "hour": 1, "side": "import"}
+
+
+def certified(found: Any, model: Model) -> None:
+    async def run() -> None:
+        session = control_session.Session(found, cycle_s=10.0, clock=SystemClock(), master=None, stop=asyncio.Event())  # type: ignore[arg-type]
+        await session._certified(model)  # type: ignore[arg-type]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("other", [{"thermal_pu": 1.4}, {"ties": (("671", "680"),)}, {"thermal_pu": None}])
+def test_a_certificate_of_what_a_name_stood_for_before_publishes_nothing(
+    version: FeederVersion, agreed: list[Any], other: dict[str, Any]
+) -> None:
+    kept(version, STATE)
+    certificate_services.declare_state(version, "storm", opened=[], closed=[], **WHO)
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    certified(found, Model(holds=True))
+    again = Model(holds=False)
+    certified(found, again)
+    assert again.asked == 0
+    with pytest.raises(Conflict, match="no failsafe certificate"):
+        certified(replace(found, declared=replace(STATE, **other)), again)
+    assert again.asked == 1
+
+
+def test_a_certificate_from_before_the_meaning_was_kept_is_found_anew(version: FeederVersion, agreed: list[Any]) -> None:
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    certified(found, Model(holds=True))
+    Certificate.objects.update(state_sha256="")
+    with pytest.raises(Conflict, match="no failsafe certificate"):
+        certified(found, Model(holds=False))
+
+
+@pytest.mark.parametrize("other", [{"thermal_pu": 1.4}, {"ties": (("671", "680"),)}, {"opened": ("line.section_632_633",)}])
+def test_the_desk_gives_a_name_no_second_meaning(version: FeederVersion, other: dict[str, Any]) -> None:
+    kept(version, STATE)
+    request = StudyRequest(bus="rg60", phases=(1, 2, 3), import_w=100_000, export_w=0, hours=(13,))
+    with pytest.raises(Conflict, match="other elements, ties or ratings"):
+        switching.tables(version, [replace(STATE, **other)], request, certify=False)
+    switching.tables(version, [replace(STATE, description="said better")], request, certify=False)
+    assert StateTable.objects.filter(state="storm").count() == 2
+
+
+def test_ratings_that_the_desk_changed_after_the_declaration_are_not_taken_over(
+    version: FeederVersion, agreed: list[Any]
+) -> None:
+    row = kept(version, STATE)
+    certificate_services.declare_state(version, "storm", opened=[], closed=[], **WHO)
+    row.delete()
+    kept(version, replace(STATE, thermal_pu=1.5))
+    with pytest.raises(Conflict, match="other elements, ties or ratings"):
+        certificate_services.declare_state(version, "storm", opened=[], closed=[], **WHO)
+    with pytest.raises(Conflict, match="does not know for this model"):
+        control_session.facts("ieee13", NOW)
+
+
+def test_what_the_control_room_declared_first_takes_no_ratings_from_a_later_table(
+    version: FeederVersion, agreed: list[Any]
+) -> None:
+    plain = SwitchingState("east-off", opened=("line.section_632_670",))
+    certificate_services.declare_state(version, plain.name, opened=plain.opened, closed=[], **WHO)
+    row = kept(version, plain)
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    assert found.declared == plain, "its tables are for what was declared"
+    row.delete()
+    kept(version, replace(plain, thermal_pu=1.2))
+    found = control_session.facts("ieee13", NOW)
+    assert found is not None
+    assert (found.declared, found.criteria().thermal_pu) == (None, 1.0)
