@@ -73,7 +73,7 @@ class Life(RuleBasedStateMachine):
             lambda: self.submits("applicant"), self.is_screened, self.is_studied,
             lambda: self.an_offer_is_prepared("engineer"), lambda: self.an_offer_is_issued("approver"),
             lambda: self.an_offer_is_accepted("Ada"), lambda: self.is_tested(True, "wire", "approver"),
-            lambda: self.is_permitted("engineer"),
+            lambda: self.is_permitted("engineer", "permit"),
         )  # fmt: skip
         for step in path[:depth]:
             step()
