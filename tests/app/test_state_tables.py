@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connections
 
 from derms.clock import SystemClock
 from derms.errors import Conflict, InputError
@@ -160,7 +161,10 @@ class Model:
 def certified(found: Any, model: Model) -> None:
     async def run() -> None:
         session = control_session.Session(found, cycle_s=10.0, clock=SystemClock(), master=None, stop=asyncio.Event())  # type: ignore[arg-type]
-        await session._certified(model)  # type: ignore[arg-type]
+        try:
+            await session._certified(model)  # type: ignore[arg-type]
+        finally:
+            await asyncio.to_thread(connections.close_all)  # the loop's own thread ends with it, its connection does not
 
     asyncio.run(run())
 
