@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -18,7 +18,6 @@ from derms.clock import SystemClock
 from derms.errors import Conflict, HeadroomError, LocalError
 from derms.grid.criteria import CriteriaSettings
 from derms.grid.envelope import Site
-from derms.grid.switching import switched
 from derms.grid.switching_states import SwitchingState, meaning_sha256
 from derms.limits import Limit
 from derms.sandbox.feeder_process import FeederProcess
@@ -32,13 +31,14 @@ from telemetry.control.state import CycleRecord, HeadReading
 from telemetry.database import fresh
 from telemetry.engine import ControlEngine
 from telemetry.leadership import DatabaseLeadership, DatabaseMemory, DatabaseOrders
-from telemetry.model_text import desk_state
+from telemetry.model_text import desk_state, text_in
 from telemetry.progress import Progress
 from telemetry.protocols.dnp3.master import Dnp3Pool
 from telemetry.recorder import DatabaseRecorder
 from telemetry.site_wires import SiteWires
 from telemetry.solver import FeederEnvelopeSolver
-from telemetry.together import together
+from telemetry.switching_services import hour_of
+from telemetry.watched_tasks import together
 
 LOG = logging.getLogger(__name__)
 LOOK_S = 0.25
@@ -77,11 +77,7 @@ class Facts:
 
     def text(self) -> str:
         """Return the model's text in this state; a state that the desk knows is put together in a confined child."""
-        if self.declared is None:
-            return switched(self.version.text, self.opened, self.closed)
-        with FeederProcess(self.version.text) as feeder:
-            found = feeder.call("state_text", {"text": self.version.text, "state": self.declared.to_dict()})
-        return str(found["text"])
+        return text_in(self.version, self.opened, self.closed, self.declared)
 
     def criteria(self) -> CriteriaSettings:
         """Return the criteria of this state: emergency ratings where the desk declared them."""
@@ -97,7 +93,7 @@ class Facts:
         found = next(item for item in self.terms if item.site == site.name)
         end = now + timedelta(seconds=found.lease_s + found.response_s)
         moments = (min(end, now + timedelta(hours=count)) for count in range(int((end - now).total_seconds() // 3600) + 2))
-        hours = sorted({_hour(moment) for moment in moments})
+        hours = sorted({hour_of(moment) for moment in moments})
         return hourly_ceiling(self.version, self.state, site.bus, "".join(map(str, site.phases)), hours)
 
 
@@ -180,7 +176,7 @@ class Session:
     def _solver(self, model: FeederProcess, elements: Sequence[str]) -> FeederEnvelopeSolver:
         ceilings = sync_to_async(fresh(_ceilings), thread_sensitive=False) if self.facts.declared is not None else None
 
-        async def asked(sites: Sequence[Site], hour: int) -> Sequence[Site]:
+        async def asked(sites: Sequence[Site]) -> Sequence[Site]:
             if ceilings is None:
                 return sites
             try:
@@ -203,7 +199,7 @@ class Session:
             await self.wires.open(self.engine.ports, self.engine.books)
             head = await self._head()
             await self._read_rules()
-            record = await self.engine.cycle(head, hour=_hour(self.clock.now()))
+            record = await self.engine.cycle(head, hour=hour_of(self.clock.now()))
             if record is not None:
                 self._last = record
                 self.progress.move()
@@ -251,7 +247,7 @@ class Session:
                 now, envelope = self.clock.now(), last.envelope
                 asked = {
                     "question": json.loads(envelope.inputs), "load_scale": envelope.load_scale,
-                    "hours": outlook_services.hours_ahead(_hour(now)),
+                    "hours": outlook_services.hours_ahead(hour_of(now)),
                 }  # fmt: skip
                 try:
                     if ahead is None or not ahead.alive:
@@ -341,12 +337,6 @@ def _ceilings(found: Facts, sites: Sequence[Site], now: datetime) -> list[Site]:
         left = site.failsafe if most is None else site.flexible.meet(most).cover(site.failsafe)
         capped.append(replace(site, flexible=left))
     return capped
-
-
-def _hour(now: datetime) -> int:
-    """Return the hour of the study year."""
-    start = datetime(now.year, 1, 1, tzinfo=UTC)
-    return int((now - start).total_seconds() // 3600) % 8760
 
 
 __all__: Sequence[str] = ("Facts", "HeadClock", "Session", "facts")

@@ -27,7 +27,7 @@ class FeederEnvelopeSolver:
     """Answers the engine's question with exact power flows on the feeder's own model.
 
     `rules`: asked each cycle for the sharing rule by element, "" for all others; `meters`: likewise for further
-    measurements on the feeder. `ceilings`: asked each cycle for the sites with what their tables leave them in the hour.
+    measurements on the feeder. `ceilings`: asked each cycle for the sites with what their tables leave them now.
     """
 
     without_head = True
@@ -35,7 +35,7 @@ class FeederEnvelopeSolver:
     def __init__(
         self, feeder: FeederProcess, elements: Sequence[str], criteria: CriteriaSettings | None = None, *,
         rules: Callable[[], Mapping[str, str]] = dict, meters: Callable[[], Sequence[MeterRow]] = tuple,
-        ceilings: Callable[[Sequence[Site], int], Awaitable[Sequence[Site]]] | None = None,
+        ceilings: Callable[[Sequence[Site]], Awaitable[Sequence[Site]]] | None = None,
     ) -> None:  # fmt: skip
         self._feeder = feeder
         self._elements = tuple(elements)
@@ -50,7 +50,7 @@ class FeederEnvelopeSolver:
     ) -> EnvelopeAnswer:
         """Return targets for all sites; raises NotConverged when the state is not known, LocalError when we fail."""
         if self._ceilings is not None:
-            asks = await self._ceilings(asks, hour)
+            asks = await self._ceilings(asks)
         request = EnvelopeRequest(
             hour=hour,
             head_w=head.power_w if head is not None else math.nan,

@@ -23,7 +23,7 @@ from telemetry.control.site_book import SiteBook
 from telemetry.leadership import DatabaseLeadership
 from telemetry.recorder import DatabaseRecorder, Item
 from telemetry.site_wires import SiteWires
-from telemetry.together import together
+from telemetry.watched_tasks import together
 from tests.unit.terms import terms
 
 
