@@ -69,15 +69,18 @@ def kind(schema: Mapping[str, Any]) -> Kind:
     return Kind(kinds if isinstance(kinds, str) else " or ".join(kinds), "", _notes(schema))
 
 
+def _says(found: Mapping[str, Any]) -> str:
+    """Return a description for people: the marks around code are of the docstring's."""
+    return str(found.get("description", "")).replace("`", "")
+
+
 def _notes(schema: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {schema[name]}" for name in NOTED if name in schema and schema[name] != "")
 
 
 def _operation(method: str, path: str, found: Mapping[str, Any]) -> Operation:
     parameters = [
-        Field(
-            item["name"], kind(item.get("schema", {})), item["in"], item.get("required", False), item.get("description", "")
-        )
+        Field(item["name"], kind(item.get("schema", {})), item["in"], item.get("required", False), _says(item))
         for item in found.get("parameters", ())
     ]
     bodies = [(media, kind(body.get("schema", {}))) for media, body in _content(found.get("requestBody", {}))]
@@ -87,7 +90,7 @@ def _operation(method: str, path: str, found: Mapping[str, Any]) -> Operation:
         media = _content(answer)
         answers.append((words, kind(media[0][1].get("schema", {})) if media else Kind("nothing")))
     return Operation(
-        found["operationId"], method.upper(), path, found.get("description", ""), parameters, bodies, answers
+        found["operationId"], method.upper(), path, _says(found), parameters, bodies, answers
     )  # fmt: skip
 
 
@@ -100,7 +103,7 @@ def _fields(schema: Mapping[str, Any]) -> list[Field]:
     return [
         Field(
             name, kind(item), "answer only" if item.get("readOnly") else "sent only" if item.get("writeOnly") else "",
-            name in required, item.get("description", ""),
+            name in required, _says(item),
         )
         for name, item in schema.get("properties", {}).items()
     ]  # fmt: skip
@@ -116,8 +119,7 @@ def reference() -> dict[str, Any]:
         for method, found in methods.items():
             tags.setdefault(found["tags"][0], []).append(_operation(method, path, found))
     schemas = [
-        (name, schema.get("description", ""), _fields(schema), kind(schema))
-        for name, schema in document["components"]["schemas"].items()
+        (name, _says(schema), _fields(schema), kind(schema)) for name, schema in document["components"]["schemas"].items()
     ]
     return {"info": document["info"], "tags": list(tags.items()), "schemas": schemas}
 

@@ -43,7 +43,7 @@ def act(applications: Iterable[Application], what: str, *, actor: str) -> list[O
                 study_control.order(application, HOURS[what], actor=actor, curtailment=True)
             found.append(Outcome(application, ""))
         except HeadroomError as error:
-            found.append(Outcome(application, str(error)))
+            found.append(Outcome(application, f"{error.what}. {error.remedy}".strip()))
     return found
 
 

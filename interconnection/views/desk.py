@@ -46,7 +46,7 @@ def bulk(request: HttpRequest) -> HttpResponse:
             if item.refusal:
                 refused.setdefault(item.refusal, []).append(item.application.reference)
         for why, references in refused.items():
-            messages.warning(request, f"Left as it is: {', '.join(references)}. {why}")
+            messages.warning(request, f"{', '.join(references)}: left as it is, for {why}")
         if not found:
             messages.warning(request, "Nothing was chosen.")
     query = QueryDict(request.POST.get("back", "")[:500]).urlencode()
